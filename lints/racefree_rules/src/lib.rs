@@ -1,0 +1,5 @@
+//! The rules, one file each, over summaries only.
+
+pub mod finding;
+
+pub use finding::{Finding, Place, Severity, Step, Tier};
