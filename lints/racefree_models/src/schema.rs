@@ -1,0 +1,254 @@
+//! The shape of the model files.
+
+use crate::returns::Returns;
+use racefree_syntax::Symbol;
+use serde::Deserialize;
+
+/// One model file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Document {
+    #[serde(default)]
+    pub module: Vec<ModuleEntry>,
+    #[serde(default)]
+    pub behaviour: Vec<Behaviour>,
+    #[serde(default)]
+    pub exit_reason: Vec<ExitReason>,
+    #[serde(default)]
+    pub vocabulary: Option<Vocabulary>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModuleEntry {
+    /// `GenServer`, `ets` (Erlang modules without the colon).
+    pub name: String,
+    pub functions: Vec<Function>,
+}
+
+/// What one library function does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    pub name: String,
+    /// Every arity this entry speaks of.
+    pub arity: Vec<u32>,
+    /// What comes back; see [`Returns`]. Anything when absent.
+    #[serde(default)]
+    pub returns: Returns,
+    /// What it does to the world beyond its own process.
+    #[serde(default)]
+    pub effect: Option<EffectKind>,
+    /// The argument that names the state touched: a server, a pid, a table, a registry, a file.
+    #[serde(default)]
+    pub target: Option<usize>,
+    /// The argument that names the part of it: a key, a name.
+    #[serde(default)]
+    pub key: Option<usize>,
+    /// The argument that is sent, called with, or written.
+    #[serde(default)]
+    pub message: Option<usize>,
+    /// What happens when the target is nil.
+    #[serde(default)]
+    pub on_nil: OnNil,
+    /// An exit leaves it when the process behind the target is not there, or goes away meanwhile.
+    #[serde(default)]
+    pub exits: bool,
+    /// Exceptions it raises when the state touched is missing or an argument is bad.
+    #[serde(default)]
+    pub raises: Vec<String>,
+    /// Closures it is given, and what becomes of them.
+    #[serde(default)]
+    pub closures: Vec<ClosureUse>,
+    /// It reads shared state: its result may be out of date at once. Implied by the reading effects.
+    #[serde(default)]
+    pub observes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectKind {
+    /// Name to process.
+    Lookup,
+    /// Request and wait for the reply.
+    Call,
+    /// Request without a reply.
+    Cast,
+    /// Plain message.
+    Send,
+    /// Answer to a deferred call.
+    Reply,
+    Monitor,
+    Demonitor,
+    Link,
+    Unlink,
+    /// Exit signal or stop request.
+    Stop,
+    /// Is it alive?
+    Alive,
+    /// A process is started.
+    Start,
+    /// A name or key is bound to a process.
+    Register,
+    Unregister,
+    TableNew,
+    TableRead,
+    TableWrite,
+    /// One key or object goes.
+    TableDelete,
+    /// All objects, or all that match, go.
+    TableClear,
+    /// The table itself goes.
+    TableDrop,
+    TableInfo,
+    /// Other shared stores: persistent_term, application environment, agents, counters.
+    StoreRead,
+    StoreWrite,
+    StoreDelete,
+    FileRead,
+    FileWrite,
+    /// Data reaches the disk.
+    FileSync,
+    FileDelete,
+    /// Mutual exclusion around the closure.
+    Lock,
+    /// `Process.flag(:trap_exit, …)` and the like.
+    Flag,
+    Timer,
+    /// Raises or exits on purpose: never returns.
+    Diverge,
+}
+
+impl EffectKind {
+    /// Reads state that another process may change at any time.
+    pub fn observes(self) -> bool {
+        matches!(
+            self,
+            Self::Lookup | Self::Call | Self::Alive | Self::TableRead | Self::TableInfo | Self::StoreRead | Self::FileRead | Self::Start | Self::Register
+        )
+    }
+
+    /// One bit for each kind, for sets of kinds.
+    pub fn bit(self) -> u64 {
+        1 << (self as u8)
+    }
+}
+
+/// What becomes of a call whose target is nil.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNil {
+    /// Nothing wrong comes of it, or nothing is known.
+    #[default]
+    Fine,
+    /// The caller exits with `:noproc`.
+    Exit,
+    /// The caller raises.
+    Raise,
+    /// The message is dropped without a word.
+    Lost,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClosureUse {
+    /// The argument that is the closure.
+    pub arg: usize,
+    pub runs: Runs,
+    /// What its parameters are.
+    #[serde(default)]
+    pub params: Vec<Returns>,
+    /// The closure is a predicate over its first parameter: the elements kept are those for which it is true (`Some(true)`) or false.
+    #[serde(default)]
+    pub keeps: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runs {
+    /// At most once, here.
+    Once,
+    /// Once for each element, here.
+    Each,
+    /// In another process.
+    Elsewhere,
+    /// Here, with a lock or transaction held.
+    Locked,
+    /// Inside the process that is the target (Agent).
+    AtTarget,
+}
+
+/// A behaviour: which of a module's functions the runtime calls, and in which process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Behaviour {
+    pub name: String,
+    /// `use NAME` alone makes the module one.
+    #[serde(default)]
+    pub by_use: bool,
+    /// Its callbacks run in a process that many others talk to.
+    #[serde(default)]
+    pub server: bool,
+    pub callbacks: Vec<Callback>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callback {
+    pub name: String,
+    pub arity: u32,
+    pub role: Role,
+    /// The parameter that is the message.
+    #[serde(default)]
+    pub message: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Init,
+    Call,
+    Cast,
+    Info,
+    Continue,
+    Terminate,
+    /// Another callback inside the server's process.
+    Inside,
+    /// A callback that any process runs.
+    Outside,
+}
+
+/// One way a call's exit reason can look when the process called is gone, goes, or stops.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitReason {
+    /// As written in Elixir: `{:noproc, _}`.
+    pub pattern: String,
+    /// When it comes, in words that follow "the process called".
+    pub when: String,
+    /// Head atoms from outside in: `["noproc"]`, `["killed"]`, `["shutdown", "shutdown"]` for `{{:shutdown, _}, _}`.
+    pub heads: Vec<String>,
+}
+
+/// Words that tell what a request is for. Names are a hint, never a proof: what rests on them is `likely` at best.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vocabulary {
+    pub removal: Vec<String>,
+    pub subscription: Vec<String>,
+}
+
+impl Vocabulary {
+    /// Whether one of the underscore-separated words of `name` is a removal verb.
+    pub fn is_removal(&self, name: Symbol) -> bool {
+        has_word(&self.removal, name)
+    }
+
+    pub fn is_subscription(&self, name: Symbol) -> bool {
+        has_word(&self.subscription, name)
+    }
+}
+
+fn has_word(words: &[String], name: Symbol) -> bool {
+    name.as_str().split(['_', '?', '!']).any(|part| words.iter().any(|word| word == part))
+}
