@@ -1,0 +1,137 @@
+//! The format for programs: one JSON document, versioned, each finding and each problem on a line of its own, so that line tools can compare two runs.
+//!
+//! Lines and columns count from 1, columns in characters, an end is the first place behind. `path` and `range` of a step are null when it happens outside
+//! the source; `range` of a problem is null when it concerns a whole file or folder. `elapsed_ms` is the one value that differs between two runs over the
+//! same input: it is the last key of the second line, and whoever compares documents masks it.
+
+use std::io::{self, Write};
+
+use racefree_rules::{Finding, Place, Step};
+use serde::Serialize;
+
+use crate::{Level, Problem, Range, Report, Source, fingerprint};
+
+#[derive(Serialize)]
+pub(crate) struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+pub(crate) const TOOL: Tool = Tool { name: "racefree", version: env!("CARGO_PKG_VERSION") };
+
+/// Goes up when a reader written for the version before could go wrong; new keys alone do not raise it.
+pub(crate) const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct SummaryEntry {
+    files: usize,
+    functions: usize,
+    findings: usize,
+    problems: usize,
+    elapsed_ms: u64,
+}
+
+#[derive(Serialize)]
+struct FindingEntry<'a> {
+    rule: &'a str,
+    tier: &'a str,
+    severity: &'a str,
+    message: &'a str,
+    harm: &'a str,
+    help: &'a str,
+    function: &'a str,
+    path: &'a str,
+    range: Option<Range>,
+    fingerprint: &'a str,
+    trace: Vec<StepEntry<'a>>,
+    fixes: [(); 0],
+}
+
+#[derive(Serialize)]
+struct StepEntry<'a> {
+    process: &'a str,
+    message: &'a str,
+    path: Option<&'a str>,
+    range: Option<Range>,
+}
+
+#[derive(Serialize)]
+struct ProblemEntry<'a> {
+    path: &'a str,
+    range: Option<Range>,
+    message: &'a str,
+}
+
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let elapsed_ms = report.summary.elapsed.map_or(0, |elapsed| elapsed.as_millis() as u64);
+    let summary = SummaryEntry {
+        files: report.summary.files,
+        functions: report.summary.functions,
+        findings: report.findings.len(),
+        problems: report.problems.len(),
+        elapsed_ms,
+    };
+    head(out)?;
+    write!(out, ",\n\"summary\": ")?;
+    serde_json::to_writer(&mut *out, &summary)?;
+    let fingerprints = fingerprint::fingerprints(report.sources, report.findings);
+    let findings = report.findings.iter().zip(&fingerprints).map(|(finding, name)| entry(report.sources, finding, name));
+    list(out, "findings", findings)?;
+    problems(out, report.sources, report.problems)?;
+    writeln!(out, "}}")
+}
+
+/// The opening of every document.
+pub(crate) fn head(out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{{\"version\": {VERSION}, \"tool\": ")?;
+    Ok(serde_json::to_writer(&mut *out, &TOOL)?)
+}
+
+pub(crate) fn problems(out: &mut dyn Write, sources: &[Source], problems: &[Problem]) -> io::Result<()> {
+    let entries = problems.iter().map(|Problem { path, place, message }| {
+        let range = place.and_then(|place| locate(sources, place)).map(|(_, range)| range);
+        ProblemEntry { path, range, message }
+    });
+    list(out, "problems", entries)
+}
+
+/// `"name": […]`, an item a line.
+pub(crate) fn list<T: Serialize>(out: &mut dyn Write, name: &str, items: impl Iterator<Item = T>) -> io::Result<()> {
+    write!(out, ",\n\"{name}\": [")?;
+    let mut separator = "\n";
+    for item in items {
+        out.write_all(separator.as_bytes())?;
+        serde_json::to_writer(&mut *out, &item)?;
+        separator = ",\n";
+    }
+    write!(out, "]")
+}
+
+/// The path and range of `place`; `None` for a file that is not in the report.
+pub(crate) fn locate(sources: &[Source], place: Place) -> Option<(&str, Range)> {
+    let source = sources.get(place.file.0 as usize)?;
+    Some((source.path.as_str(), source.range(place.span)))
+}
+
+fn entry<'a>(sources: &'a [Source], finding: &'a Finding, fingerprint: &'a str) -> FindingEntry<'a> {
+    let (path, range) = locate(sources, finding.place).unzip();
+    FindingEntry {
+        rule: finding.rule,
+        tier: finding.tier.name(),
+        severity: Level::of(finding).name(),
+        message: &finding.message,
+        harm: &finding.harm,
+        help: &finding.help,
+        function: &finding.function,
+        path: path.unwrap_or_default(),
+        range,
+        fingerprint,
+        trace: finding.trace.iter().map(|step| step_entry(sources, step)).collect(),
+        fixes: [],
+    }
+}
+
+fn step_entry<'a>(sources: &'a [Source], step: &'a Step) -> StepEntry<'a> {
+    let (path, range) = step.place.and_then(|place| locate(sources, place)).unzip();
+    StepEntry { process: &step.process, message: &step.message, path, range }
+}
