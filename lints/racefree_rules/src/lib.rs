@@ -2,6 +2,7 @@
 
 pub mod finding;
 pub mod rules;
+pub mod suppression;
 
 pub use finding::{Finding, Place, Severity, Step, Tier};
 pub use rules::{RULES, Rule};
