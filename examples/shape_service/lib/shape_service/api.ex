@@ -4,8 +4,7 @@ defmodule ShapeService.Api do
   alias ShapeService.{Cleaner, Directory, Shape, ShapeCache, Storage}
 
   @doc "Finds or creates a shape and waits for its first rows."
-  @spec subscribe(ShapeService.service(), Shape.t()) ::
-          {:ok, ShapeService.handle()} | {:error, term()}
+  @spec subscribe(ShapeService.service(), Shape.t()) :: {:ok, ShapeService.handle()} | {:error, term()}
   def subscribe(service, %Shape{} = shape) do
     with {:ok, handle} <- ShapeCache.get_or_create(service, shape),
          :started <- ShapeCache.await_snapshot(service, handle) do

@@ -23,15 +23,13 @@ defmodule ShapeService.Cleaner do
 
   @doc "What follows from a consumer's end: a crash voids the shape, an orderly end keeps it."
   @spec handle_termination(ShapeService.service(), ShapeService.handle(), term()) :: :ok
-  def handle_termination(service, handle, {:shutdown, :cleanup}),
-    do: remove_async(service, handle)
+  def handle_termination(service, handle, {:shutdown, :cleanup}), do: remove_async(service, handle)
 
   def handle_termination(service, handle, reason) when reason in [:normal, :shutdown] do
     ConsumerRegistry.remove(service, handle)
   end
 
-  def handle_termination(service, handle, {:shutdown, _}),
-    do: ConsumerRegistry.remove(service, handle)
+  def handle_termination(service, handle, {:shutdown, _}), do: ConsumerRegistry.remove(service, handle)
 
   def handle_termination(service, handle, _crash), do: remove_async(service, handle)
 

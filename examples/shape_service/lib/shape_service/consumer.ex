@@ -6,16 +6,7 @@ defmodule ShapeService.Consumer do
 
   use GenServer, restart: :temporary
 
-  alias ShapeService.{
-    Cleaner,
-    ConsumerRegistry,
-    Directory,
-    Materializer,
-    Router,
-    Shape,
-    Source,
-    Storage
-  }
+  alias ShapeService.{Cleaner, ConsumerRegistry, Directory, Materializer, Router, Shape, Source, Storage}
 
   alias ShapeService.Storage.Writer
 
@@ -23,8 +14,7 @@ defmodule ShapeService.Consumer do
   @cleanup {:shutdown, :cleanup}
 
   @doc "Waits until the shape's first rows are in the log."
-  @spec await_snapshot(ShapeService.service(), ShapeService.handle(), timeout()) ::
-          :started | {:error, term()}
+  @spec await_snapshot(ShapeService.service(), ShapeService.handle(), timeout()) :: :started | {:error, term()}
   def await_snapshot(service, handle, timeout \\ 5_000) do
     service
     |> consumer_pid(handle)
@@ -92,21 +82,22 @@ defmodule ShapeService.Consumer do
       {:noreply, state}
     else
       {:error, reason} ->
+        ending = if action == :create, do: @cleanup, else: stop_reason(reason)
         send(self(), :give_up)
-        {:noreply, %{state | failure: reason}}
+        {:noreply, %{state | failure: {reason, ending}}}
     end
   end
 
   @impl GenServer
   def handle_call(:await_snapshot, _from, %{failure: nil} = state), do: {:reply, :started, state}
-  def handle_call(:await_snapshot, _from, state), do: {:reply, {:error, state.failure}, state}
+  def handle_call(:await_snapshot, _from, %{failure: {reason, _ending}} = state), do: {:reply, {:error, reason}, state}
 
   def handle_call({:subscribe_materializer, pid}, _from, state) do
     {:reply, :ok, %{state | materializer_ref: Process.monitor(pid)}}
   end
 
-  def handle_call({:event, _txn}, _from, %{failure: failure} = state) when failure != nil do
-    {:stop, stop_reason(failure), state}
+  def handle_call({:event, _txn}, _from, %{failure: {_reason, ending}} = state) do
+    {:stop, ending, state}
   end
 
   # A transaction that cannot be handled now is not answered: the router sees the end and tries again.
@@ -122,7 +113,7 @@ defmodule ShapeService.Consumer do
     {:noreply, report_flushed(%{state | writer: Writer.flush(state.writer)})}
   end
 
-  def handle_info(:give_up, state), do: {:stop, stop_reason(state.failure), state}
+  def handle_info(:give_up, %{failure: {_reason, ending}} = state), do: {:stop, ending, state}
 
   # The materializer is started anew with the consumer.
   def handle_info({:DOWN, ref, :process, _pid, _reason}, %{materializer_ref: ref} = state) do
@@ -130,9 +121,7 @@ defmodule ShapeService.Consumer do
   end
 
   def handle_info({:DOWN, ref, :process, _pid, reason}, %{dependency_ref: ref} = state) do
-    if reason in [:normal, :shutdown],
-      do: {:stop, @suspend, state},
-      else: {:stop, @cleanup, state}
+    {:stop, stop_reason(reason), state}
   end
 
   def handle_info(_message, state), do: {:noreply, state}

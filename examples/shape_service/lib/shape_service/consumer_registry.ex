@@ -86,8 +86,7 @@ defmodule ShapeService.ConsumerRegistry do
   # A consumer that suspends takes its entry out first; an entry that outlives its process is a crash.
   defp restartable?(@suspended, _handle, _pid, _registry), do: true
 
-  defp restartable?(:noproc, handle, pid, registry),
-    do: consumer_pid(handle, registry.table) != pid
+  defp restartable?(:noproc, handle, pid, registry), do: consumer_pid(handle, registry.table) != pid
 
   defp restartable?(_reason, _handle, _pid, _registry), do: false
 

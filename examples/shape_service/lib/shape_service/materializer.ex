@@ -20,8 +20,7 @@ defmodule ShapeService.Materializer do
   end
 
   @spec link_values(ShapeService.service(), ShapeService.handle()) :: MapSet.t()
-  def link_values(service, handle),
-    do: GenServer.call(name(service, handle), :link_values, :infinity)
+  def link_values(service, handle), do: GenServer.call(name(service, handle), :link_values, :infinity)
 
   @spec new_changes(ShapeService.service(), ShapeService.handle(), ShapeService.txn()) :: :ok
   def new_changes(service, handle, txn) do
@@ -77,12 +76,10 @@ defmodule ShapeService.Materializer do
   @impl GenServer
   def handle_info({:DOWN, _ref, :process, _pid, :shutdown}, state), do: {:stop, :shutdown, state}
 
-  def handle_info({:DOWN, _ref, :process, _pid, {:shutdown, :suspend}}, state),
-    do: {:stop, :shutdown, state}
+  def handle_info({:DOWN, _ref, :process, _pid, {:shutdown, :suspend}}, state), do: {:stop, :shutdown, state}
 
   # The inner shape is gone or broken; what was derived from it is void.
-  def handle_info({:DOWN, _ref, :process, _pid, _reason}, state),
-    do: {:stop, {:shutdown, :invalidated}, state}
+  def handle_info({:DOWN, _ref, :process, _pid, _reason}, state), do: {:stop, {:shutdown, :invalidated}, state}
 
   defp apply_change({:delete, _table, key, _row}, lsn, state) do
     %{state | values: MapSet.delete(state.values, key), lsn: lsn}

@@ -12,8 +12,7 @@ defmodule ShapeService.ShapeCache do
     GenServer.start_link(__MODULE__, config, name: name(service))
   end
 
-  @spec get_or_create(ShapeService.service(), Shape.t()) ::
-          {:ok, ShapeService.handle()} | {:error, term()}
+  @spec get_or_create(ShapeService.service(), Shape.t()) :: {:ok, ShapeService.handle()} | {:error, term()}
   def get_or_create(service, shape) do
     with :error <- ShapeStatus.fetch_handle(service, shape) do
       GenServer.call(name(service), {:create, shape}, :infinity)
@@ -37,8 +36,7 @@ defmodule ShapeService.ShapeCache do
   end
 
   @doc "Waits for the first rows of a shape."
-  @spec await_snapshot(ShapeService.service(), ShapeService.handle()) ::
-          :started | {:error, term()}
+  @spec await_snapshot(ShapeService.service(), ShapeService.handle()) :: :started | {:error, term()}
   def await_snapshot(service, handle) do
     case ShapeStatus.fetch_shape(service, handle) do
       {:ok, _shape} ->
@@ -70,8 +68,7 @@ defmodule ShapeService.ShapeCache do
 
   @impl GenServer
   def handle_continue(:restore, %{service: service} = state) do
-    for {handle, shape} <- Storage.stored_shapes(service),
-        do: ShapeStatus.add(service, handle, shape)
+    for {handle, shape} <- Storage.stored_shapes(service), do: ShapeStatus.add(service, handle, shape)
 
     Router.mark_ready(service, ShapeStatus.list(service))
     StatusMonitor.mark_ready(service, :cache, self())

@@ -17,8 +17,7 @@ defmodule ShapeService.Source do
   def attach(source, lsn), do: GenServer.call(source, {:attach, lsn})
 
   @doc "The rows of a table as of `lsn`."
-  @spec rows(GenServer.server(), String.t(), ShapeService.lsn()) ::
-          {:ok, %{term() => map()}} | {:error, :unknown_table}
+  @spec rows(GenServer.server(), String.t(), ShapeService.lsn()) :: {:ok, %{term() => map()}} | {:error, :unknown_table}
   def rows(source, table, lsn), do: GenServer.call(source, {:rows, table, lsn})
 
   @spec confirm(GenServer.server(), ShapeService.lsn()) :: :ok

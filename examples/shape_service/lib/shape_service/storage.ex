@@ -145,8 +145,7 @@ defmodule ShapeService.Storage do
         do: {offset, change}
   end
 
-  defp decode(<<size::32, entry::binary-size(size), rest::binary>>),
-    do: [:erlang.binary_to_term(entry) | decode(rest)]
+  defp decode(<<size::32, entry::binary-size(size), rest::binary>>), do: [:erlang.binary_to_term(entry) | decode(rest)]
 
   defp decode(_torn), do: []
 

@@ -8,8 +8,7 @@ defmodule ShapeService.Router.Batcher do
 
   alias ShapeService.{Directory, Router, Shape}
 
-  @spec add_shape(ShapeService.service(), ShapeService.handle(), Shape.t()) ::
-          {:ok, ShapeService.lsn()}
+  @spec add_shape(ShapeService.service(), ShapeService.handle(), Shape.t()) :: {:ok, ShapeService.lsn()}
   def add_shape(service, handle, shape) do
     GenServer.call(name(service), {:add_shape, handle, shape}, :infinity)
   end

@@ -65,8 +65,7 @@ defmodule ShapeService.Storage.Writer do
     Storage.forget_metadata(writer.storage)
   end
 
-  defp flush_if_full(%__MODULE__{pending_count: count} = writer) when count >= @pending_max,
-    do: flush(writer)
+  defp flush_if_full(%__MODULE__{pending_count: count} = writer) when count >= @pending_max, do: flush(writer)
 
   defp flush_if_full(writer), do: writer
 
