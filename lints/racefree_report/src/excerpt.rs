@@ -16,28 +16,42 @@ use crate::{Level, Source, plain};
 /// A line longer than this is generated code: drawing it would bury the finding.
 const LINE_BYTES_MAX: usize = 500;
 
-/// The sources of one finding, made safe to print.
-struct Drawn<'a> {
-    sources: BTreeMap<u32, (&'a Source, Cow<'a, str>)>,
+/// Draws excerpts; each source is made safe to print once, however many findings it has.
+pub(crate) struct Excerpts<'a> {
+    sources: &'a [Source],
+    drawn: BTreeMap<u32, (&'a Source, Cow<'a, str>)>,
 }
 
-/// Draws `finding`: its severity, rule and message, and an excerpt from each file it touches.
-pub(crate) fn write(sources: &[Source], finding: &Finding, out: &mut dyn WriteColor) -> io::Result<()> {
-    let mut drawn = Drawn { sources: BTreeMap::new() };
-    let places = finding.trace.iter().filter_map(|step| step.place).chain([finding.place]);
-    for id in places.map(|place| place.file.0) {
-        if let Some(source) = sources.get(id as usize) {
-            drawn.sources.entry(id).or_insert_with(|| (source, plain::source(&source.text)));
-        }
+impl<'a> Excerpts<'a> {
+    pub(crate) fn new(sources: &'a [Source]) -> Self {
+        Self { sources, drawn: BTreeMap::new() }
     }
+
+    /// Draws `finding`: its severity, rule and message, and an excerpt from each file it touches.
+    pub(crate) fn write(&mut self, finding: &Finding, out: &mut dyn WriteColor) -> io::Result<()> {
+        let places = finding.trace.iter().filter_map(|step| step.place).chain([finding.place]);
+        for id in places.map(|place| place.file.0) {
+            if let Some(source) = self.sources.get(id as usize) {
+                self.drawn.entry(id).or_insert_with(|| (source, plain::source(&source.text)));
+            }
+        }
+        write_excerpt(self, finding, out)
+    }
+
+    fn get(&self, id: u32) -> Result<(&'a Source, &str), Error> {
+        self.drawn.get(&id).map(|(source, text)| (*source, text.as_ref())).ok_or(Error::FileMissing)
+    }
+}
+
+fn write_excerpt(drawn: &Excerpts, finding: &Finding, out: &mut dyn WriteColor) -> io::Result<()> {
     let severity = match Level::of(finding) {
         Level::Error => Severity::Error,
         Level::Warning => Severity::Warning,
         Level::Note => Severity::Note,
     };
     let diagnostic =
-        Diagnostic::new(severity).with_code(finding.rule).with_message(plain::line(&finding.message)).with_labels(labels(&drawn, finding));
-    match term::emit_to_write_style(out, &Config::default(), &drawn, &diagnostic) {
+        Diagnostic::new(severity).with_code(finding.rule).with_message(plain::line(&finding.message)).with_labels(labels(drawn, finding));
+    match term::emit_to_write_style(out, &Config::default(), drawn, &diagnostic) {
         Ok(()) => {}
         Err(Error::Io(error)) => return Err(error),
         Err(error) => return Err(io::Error::other(error)),
@@ -52,7 +66,7 @@ pub(crate) fn write(sources: &[Source], finding: &Finding, out: &mut dyn WriteCo
 }
 
 /// One label for each place, the primary one first: its file is drawn first. Steps that share a place share its label.
-fn labels(drawn: &Drawn, finding: &Finding) -> Vec<Label<u32>> {
+fn labels(drawn: &Excerpts, finding: &Finding) -> Vec<Label<u32>> {
     let mut texts: BTreeMap<Place, Vec<String>> = BTreeMap::new();
     for (at, step) in finding.trace.iter().enumerate() {
         if let Some(place) = step.place {
@@ -67,8 +81,8 @@ fn labels(drawn: &Drawn, finding: &Finding) -> Vec<Label<u32>> {
 }
 
 /// A label on the first line of `place`: brackets around many lines say less than a pointer to where they begin.
-fn label(drawn: &Drawn, style: LabelStyle, place: Place, texts: &[String]) -> Option<Label<u32>> {
-    let (source, text) = drawn.sources.get(&place.file.0)?;
+fn label(drawn: &Excerpts, style: LabelStyle, place: Place, texts: &[String]) -> Option<Label<u32>> {
+    let (source, text) = drawn.get(place.file.0).ok()?;
     let Bytes { start, end } = source.bytes(place.span);
     let line = source.lines.line_span(&source.text, source.lines.line(start as u32));
     if line.end - line.start > LINE_BYTES_MAX as u32 {
@@ -79,13 +93,7 @@ fn label(drawn: &Drawn, style: LabelStyle, place: Place, texts: &[String]) -> Op
     Some(Label::new(style, place.file.0, range).with_message(texts.join(", ")))
 }
 
-impl<'a> Drawn<'a> {
-    fn get(&self, id: u32) -> Result<(&'a Source, &str), Error> {
-        self.sources.get(&id).map(|(source, text)| (*source, text.as_ref())).ok_or(Error::FileMissing)
-    }
-}
-
-impl<'a> Files<'a> for Drawn<'_> {
+impl<'a> Files<'a> for Excerpts<'_> {
     type FileId = u32;
     type Name = Cow<'a, str>;
     type Source = &'a str;

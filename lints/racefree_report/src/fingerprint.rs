@@ -3,7 +3,7 @@
 //! It is made of the rule, the function, the flagged code with its white space evened out, and a number that tells equal ones apart in the order of
 //! the report. Neither path nor line takes part: moving a function, or the file, keeps its findings' names.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use racefree_rules::Finding;
 use xxhash_rust::xxh3::Xxh3;
@@ -14,7 +14,7 @@ use crate::Source;
 ///
 /// Invariant: part of the output's contract. A change here loosens every baseline, so it needs a new output version.
 pub fn fingerprints(sources: &[Source], findings: &[Finding]) -> Vec<String> {
-    let mut seen = HashMap::new();
+    let mut seen = BTreeMap::new();
     let mut name = |finding| {
         let base = base(sources, finding);
         let ordinal: &mut u64 = seen.entry(base).or_insert(0);

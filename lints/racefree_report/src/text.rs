@@ -5,22 +5,24 @@ use std::io;
 use racefree_rules::{Finding, Tier};
 use termcolor::{Color, ColorSpec, WriteColor};
 
+use crate::excerpt::Excerpts;
 use crate::timeline::{Event, Ink, Line, Timeline, wrap};
-use crate::{Report, Source, excerpt, oneline, plain, summary};
+use crate::{Report, Source, oneline, plain, summary};
 
 /// A report that lists more problems than this hides its findings.
 const PROBLEMS_MAX: usize = 20;
 /// Lines longer than this are hard to follow, however wide the terminal.
 const WIDTH_MAX: usize = 120;
 const WIDTH_MIN: usize = 40;
-/// The words that lead to more than this column begin here.
+/// Where the advice under a finding begins.
 const INDENT: usize = 2;
 
 /// Writes `report` for a terminal `width` columns wide; `out` decides about colour.
 pub fn write(report: &Report, width: usize, out: &mut dyn WriteColor) -> io::Result<()> {
     let width = width.clamp(WIDTH_MIN, WIDTH_MAX);
+    let mut excerpts = Excerpts::new(report.sources);
     for finding in report.findings {
-        excerpt::write(report.sources, finding, out)?;
+        excerpts.write(finding, out)?;
         write_timeline(report.sources, finding, width, out)?;
         write_advice(finding, width, out)?;
         writeln!(out)?;
