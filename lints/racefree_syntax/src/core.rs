@@ -116,7 +116,7 @@ pub struct Using {
     pub defines: Vec<(Symbol, u32)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Import {
     pub module: Symbol,
     /// `only: [name: arity]`; `None` when everything (or `only: :functions`) is imported.

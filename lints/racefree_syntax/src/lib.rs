@@ -5,7 +5,14 @@
 //! and knows nothing of OTP: names are resolved through `alias`, macros are left as calls, and what a call means is the models' business.
 
 pub mod core;
+pub mod dump;
+mod kinds;
+mod lower;
+pub mod parse;
+mod scope;
 pub mod span;
+mod tree;
+mod words;
 
 pub use span::{FileId, Span};
 pub use ustr::{Ustr as Symbol, ustr as symbol};

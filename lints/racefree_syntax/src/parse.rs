@@ -1,0 +1,131 @@
+//! Text in, lowered file out.
+
+use tree_sitter::{ParseOptions, ParseState};
+
+use crate::core::File;
+use crate::lower::{self, Lowering};
+use crate::span::{LineIndex, Span};
+use crate::tree::Tree;
+
+/// A larger file is reported as a problem and not parsed.
+pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+
+/// Expressions, patterns, types and modules may nest this deep. The bound keeps every recursion over the core language, dropping it
+/// included, within a thread's stack of 2 MiB.
+pub const NESTING_MAX: usize = 256;
+
+/// No more problems than this are kept for one file.
+const PROBLEMS_MAX: usize = 20;
+
+/// What a file's text came to.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    pub file: File,
+    /// In source order.
+    pub problems: Vec<Problem>,
+    pub lines: LineIndex,
+}
+
+/// Text that could not be read. The rest of the file was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub span: Span,
+    pub message: String,
+}
+
+/// The grammar.
+pub fn language() -> tree_sitter::Language {
+    tree_sitter_elixir::LANGUAGE.into()
+}
+
+/// Parses and lowers `text`. To parse many files, keep a [`Parser`].
+pub fn parse(text: &str) -> Parsed {
+    Parser::new().parse(text)
+}
+
+/// The syntax tree alone, to compare the cost of lowering with.
+pub fn tree(text: &str) -> Option<tree_sitter::Tree> {
+    Parser::new().tree(text)
+}
+
+/// A parser with the memory it reuses. One per thread.
+pub struct Parser {
+    /// `None` when the grammar and the library do not fit together, which a test rules out.
+    parser: Option<tree_sitter::Parser>,
+    tree: Tree,
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Parser {
+    pub fn new() -> Self {
+        let mut parser = tree_sitter::Parser::new();
+        let parser = parser.set_language(&language()).is_ok().then_some(parser);
+        Self { parser, tree: Tree::default() }
+    }
+
+    /// Never fails and never panics, whatever `text` is: what could not be read is in [`Parsed::problems`].
+    pub fn parse(&mut self, text: &str) -> Parsed {
+        let lines = LineIndex::new(text);
+        if text.len() > SOURCE_BYTES_MAX {
+            return unread(text, lines, format!("larger than {} MiB: not analysed", SOURCE_BYTES_MAX >> 20));
+        }
+        let Some(source) = self.tree(text) else {
+            return unread(text, lines, "takes too long to parse: not analysed".to_owned());
+        };
+        self.tree.fill(&source, text);
+        let (mut file, mut problems) = Lowering::new(text, &self.tree).run();
+        file.allows = self.tree.comments.iter().filter_map(|span| lower::allow(text, *span)).collect();
+        if self.tree.has_errors {
+            problems.extend(self.tree.problems(text));
+        }
+        Parsed { file, problems: merged(problems), lines }
+    }
+
+    /// The syntax tree alone; `None` when the text is too costly to parse.
+    pub fn tree(&mut self, text: &str) -> Option<tree_sitter::Tree> {
+        let parser = self.parser.as_mut()?;
+        // A budget in steps and not in time: the same text gives the same answer on every machine.
+        let mut steps_left = STEPS_MIN + text.len() / STEP_BYTES;
+        let mut progress = |_: &ParseState| {
+            steps_left = steps_left.saturating_sub(1);
+            steps_left == 0
+        };
+        let bytes = text.as_bytes();
+        let mut read = |offset: usize, _| bytes.get(offset..).unwrap_or(&[]);
+        let tree = parser.parse_with_options(&mut read, None, Some(ParseOptions::new().progress_callback(&mut progress)));
+        if tree.is_none() {
+            parser.reset();
+        }
+        tree
+    }
+}
+
+/// The parser reports progress every hundred operations or so, which is once in some 150 bytes of ordinary code. The budget is far above.
+const STEPS_MIN: usize = 100_000;
+const STEP_BYTES: usize = 2;
+
+fn unread(text: &str, lines: LineIndex, message: String) -> Parsed {
+    let problem = Problem { span: Span::new(0, text.len().min(u32::MAX as usize)), message };
+    Parsed { file: File::default(), problems: vec![problem], lines }
+}
+
+/// In source order, touching ones of the same kind as one, and not too many.
+fn merged(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| (a.span, &a.message).cmp(&(b.span, &b.message)));
+    let mut kept: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if let Some(last) = kept.last_mut().filter(|last| problem.span.start <= last.span.end) {
+            last.span = last.span.to(problem.span);
+        } else if kept.len() < PROBLEMS_MAX {
+            kept.push(problem);
+        } else {
+            break;
+        }
+    }
+    kept
+}
