@@ -8,5 +8,5 @@ mod schema;
 mod table;
 
 pub use returns::Returns;
-pub use schema::{Behaviour, Callback, ClosureUse, EffectKind, ExitReason, Function, OnNil, Role, Runs, Vocabulary};
+pub use schema::{Behaviour, Callback, ClosureUse, Conventions, EffectKind, ExitReason, Function, OnNil, Role, Runs, Test, Vocabulary};
 pub use table::{ModelError, Models};

@@ -12,7 +12,9 @@
 //!        | "items(N)"     an element of what the closure in argument N returned
 //!        | "get(N, M)"    the field named by argument M of the map or keyword list in argument N
 //!        | "put(N, M, K)" argument N with field M set to argument K
-//!        | "part(N, I)"   element I of the tuple in argument N
+//!        | "part(N, I)"   element I of the tuple that the closure in argument N returned
+//!        | "item(N, M)"   the element of the tuple in argument N at the index given by argument M
+//!        | "self"         the process that runs the code
 //! ```
 
 use racefree_syntax::{Symbol, symbol};
@@ -42,6 +44,8 @@ pub enum Returns {
     Get(usize, usize),
     Put(usize, usize, usize),
     Part(usize, usize),
+    Item(usize, usize),
+    SelfPid,
 }
 
 impl TryFrom<String> for Returns {
@@ -92,6 +96,7 @@ impl<'t> Reader<'t> {
             "text" => Ok(Returns::Text),
             "map" => Ok(Returns::Map),
             "fun" => Ok(Returns::Fun),
+            "self" => Ok(Returns::SelfPid),
             "nil" | "true" | "false" => Ok(Returns::Atom(symbol(word))),
             _ => self.operation(word),
         }
@@ -112,6 +117,7 @@ impl<'t> Reader<'t> {
             ("items", [n]) => Ok(Returns::Items(*n)),
             ("get", [n, m]) => Ok(Returns::Get(*n, *m)),
             ("part", [n, i]) => Ok(Returns::Part(*n, *i)),
+            ("item", [n, m]) => Ok(Returns::Item(*n, *m)),
             ("put", [n, m, k]) => Ok(Returns::Put(*n, *m, *k)),
             _ => Err(format!("`{word}` with {} numbers is no operation", numbers.len())),
         }

@@ -16,6 +16,8 @@ pub(crate) struct Document {
     pub exit_reason: Vec<ExitReason>,
     #[serde(default)]
     pub vocabulary: Option<Vocabulary>,
+    #[serde(default)]
+    pub conventions: Option<Conventions>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +65,30 @@ pub struct Function {
     /// It reads shared state: its result may be out of date at once. Implied by the reading effects.
     #[serde(default)]
     pub observes: bool,
+    /// What a true answer says of the first argument.
+    #[serde(default)]
+    pub tests: Option<Test>,
+}
+
+impl Function {
+    /// Whether the result is an observation of state that others may change.
+    pub fn is_observation(&self) -> bool {
+        self.observes || self.effect.is_some_and(EffectKind::observes)
+    }
+}
+
+/// What a predicate tells of its arguments when it is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// The first argument is nil.
+    Nil,
+    /// The first argument is no atom.
+    NoAtom,
+    /// Both are the same.
+    Equal,
+    /// They differ.
+    Different,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, PartialOrd, Ord)]
@@ -124,7 +150,7 @@ impl EffectKind {
     pub fn observes(self) -> bool {
         matches!(
             self,
-            Self::Lookup | Self::Call | Self::Alive | Self::TableRead | Self::TableInfo | Self::StoreRead | Self::FileRead | Self::Start | Self::Register
+            Self::Lookup | Self::Call | Self::Alive | Self::TableRead | Self::TableInfo | Self::FileRead | Self::Start | Self::Register
         )
     }
 
@@ -226,8 +252,8 @@ pub struct ExitReason {
     pub pattern: String,
     /// When it comes, in words that follow "the process called".
     pub when: String,
-    /// Head atoms from outside in: `["noproc"]`, `["killed"]`, `["shutdown", "shutdown"]` for `{{:shutdown, _}, _}`.
-    pub heads: Vec<String>,
+    /// The same as a type, to hold against the patterns of a `catch`.
+    pub shape: Returns,
 }
 
 /// Words that tell what a request is for. Names are a hint, never a proof: what rests on them is `likely` at best.
@@ -251,4 +277,24 @@ impl Vocabulary {
 
 fn has_word(words: &[String], name: Symbol) -> bool {
     name.as_str().split(['_', '?', '!']).any(|part| words.iter().any(|word| word == part))
+}
+
+/// Names that the runtime's contract with callbacks fixes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conventions {
+    /// The module whose functions need no name before them.
+    pub prelude: String,
+    /// The tag of a callback's answer that carries a reply as its second element.
+    pub reply: String,
+    /// The tag of a callback's answer without a reply.
+    pub no_reply: String,
+    /// The tag of what a callback asks to be run right after it.
+    pub go_on: String,
+    /// The tag of the message that tells of a monitored process's end.
+    pub down: String,
+    /// The option of a monitor that changes that tag.
+    pub down_option: String,
+    /// The exceptions that say "bad argument", by which a missing table shows too.
+    pub bad_argument: String,
 }

@@ -1,6 +1,6 @@
 //! The models, ready to be asked.
 
-use crate::schema::{Behaviour, Document, ExitReason, Function, Vocabulary};
+use crate::schema::{Behaviour, Conventions, Document, ExitReason, Function, Vocabulary};
 use racefree_syntax::{Symbol, symbol};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub struct Models {
     behaviours: FxHashMap<Symbol, Behaviour>,
     pub exit_reasons: Vec<ExitReason>,
     pub vocabulary: Vocabulary,
+    pub conventions: Conventions,
 }
 
 /// A model file that cannot be read.
@@ -64,6 +65,9 @@ impl Models {
         if let Some(vocabulary) = document.vocabulary {
             self.vocabulary.removal.extend(vocabulary.removal);
             self.vocabulary.subscription.extend(vocabulary.subscription);
+        }
+        if let Some(conventions) = document.conventions {
+            self.conventions = conventions;
         }
         Ok(())
     }

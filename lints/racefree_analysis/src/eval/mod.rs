@@ -1,0 +1,216 @@
+//! The abstract interpreter: one function at a time, to a [`Summary`].
+//!
+//! It is flow-sensitive (items are in order of evaluation), keeps branches apart (each item knows its arm), narrows variables by patterns,
+//! guards and conditions, and evaluates closures where they run. Work is bounded by [`FUEL`] steps a function.
+
+mod call;
+mod closure;
+mod control;
+mod expression;
+mod finish;
+mod instantiate;
+mod library;
+mod narrow;
+mod pattern;
+
+pub(crate) use instantiate::Frame;
+pub(crate) use pattern::tag_of;
+
+use crate::Place;
+use crate::program::Base;
+use crate::resolve::FunctionEntry;
+use crate::summary::{
+    Arm, ArmId, ClauseSummary, FunctionId, Item, ItemKind, ModuleId, ParamClosure, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
+};
+use crate::term::Term;
+use crate::value::{Deps, Value};
+use racefree_syntax::core::{Clause, Module, VarId};
+use racefree_syntax::{FileId, Span, Symbol};
+use rustc_hash::FxHashMap;
+
+/// Expressions evaluated for one function at most; the rest counts as unknown.
+const FUEL: u32 = 60_000;
+/// Items kept of one function at most.
+const ITEMS_MAX: usize = 4_000;
+/// Closures evaluated inside closures at most.
+const CLOSURE_DEPTH_MAX: u32 = 12;
+
+/// Finished summaries, by function; `None` while a callee of the same cycle is not done.
+pub(crate) trait Summaries {
+    fn get(&self, id: FunctionId) -> Option<&Summary>;
+}
+
+pub(crate) struct Evaluator<'a, 'p> {
+    base: &'a Base<'p>,
+    summaries: &'a dyn Summaries,
+    module_id: ModuleId,
+    module: &'p Module,
+    file: FileId,
+    env: Vec<Value>,
+    /// Narrowed variables and what they were, since the arm at hand was opened.
+    undo: Vec<(VarId, Value)>,
+    items: Vec<Item>,
+    arms: Vec<Arm>,
+    scopes: Vec<Scope>,
+    tries: Vec<Try>,
+    param_closures: Vec<ParamClosure>,
+    closures: Vec<ClosureCode<'p>>,
+    attributes: FxHashMap<Symbol, Value>,
+    clause: u16,
+    arm: ArmId,
+    scope: ScopeId,
+    control: Deps,
+    diverged: bool,
+    forks: u32,
+    observations: u32,
+    fuel: u32,
+    closure_depth: u32,
+    /// Values are wanted, not items: for attributes and guards.
+    silent: bool,
+}
+
+struct ClosureCode<'p> {
+    clauses: &'p [Clause],
+    evaluated: bool,
+}
+
+/// Evaluates `function`, given the summaries of what it calls.
+pub(crate) fn evaluate<'p>(base: &Base<'p>, summaries: &dyn Summaries, function: FunctionId) -> Summary {
+    let Some(entry) = base.definitions.function(function) else { return Summary::default() };
+    let Some(module) = base.definitions.entry(entry.module) else { return Summary::default() };
+    let evaluator = Evaluator {
+        base,
+        summaries,
+        module_id: entry.module,
+        module: module.module,
+        file: module.file,
+        env: Vec::new(),
+        undo: Vec::new(),
+        items: Vec::new(),
+        arms: vec![Arm { fork: 0, parent: None }],
+        scopes: vec![Scope { kind: ScopeKind::Function, parent: None }],
+        tries: Vec::new(),
+        param_closures: Vec::new(),
+        closures: Vec::new(),
+        attributes: FxHashMap::default(),
+        clause: 0,
+        arm: ArmId(0),
+        scope: ScopeId(0),
+        control: Deps::default(),
+        diverged: false,
+        forks: 1,
+        observations: 0,
+        fuel: FUEL,
+        closure_depth: 0,
+        silent: false,
+    };
+    evaluator.function(entry)
+}
+
+impl<'p> Evaluator<'_, 'p> {
+    fn function(mut self, entry: &FunctionEntry<'p>) -> Summary {
+        let fork = self.next_fork();
+        let mut clauses = Vec::with_capacity(entry.function.clauses.len());
+        for (index, clause) in entry.function.clauses.iter().enumerate() {
+            self.clause = index.min(u16::MAX as usize) as u16;
+            self.enter_clause(clause, fork);
+            self.bind_params(clause);
+            let returns = self.expression(&clause.body, Usage::Used);
+            self.stored_closures();
+            clauses.push(ClauseSummary { returns: returns.settled(crate::value::DEPTH_MAX), diverges: self.diverged });
+        }
+        self.finish(entry, clauses)
+    }
+
+    fn enter_clause(&mut self, clause: &Clause, fork: u32) {
+        let nothing = Term::site(self.file, clause.span);
+        self.env.clear();
+        self.env.resize(clause.variables as usize, Value::any(nothing));
+        self.undo.clear();
+        self.closures.clear();
+        self.arms.push(Arm { fork, parent: Some(ArmId(0)) });
+        self.arm = ArmId(self.arms.len() as u32 - 1);
+        self.scope = ScopeId(0);
+        self.control = Deps::default();
+        self.diverged = false;
+    }
+
+    fn bind_params(&mut self, clause: &'p Clause) {
+        for (index, pattern) in clause.params.iter().enumerate() {
+            let value = Value::symbolic(Term::param(index as u32));
+            let narrowed = self.narrow(&value, pattern);
+            self.bind(pattern, &narrowed);
+        }
+        if let Some(guard) = &clause.guard {
+            self.assume(guard, true);
+        }
+        // Narrowing by the clause's own guard holds for all of it.
+        self.undo.clear();
+    }
+
+    fn next_fork(&mut self) -> u32 {
+        self.forks += 1;
+        self.forks
+    }
+
+    fn place(&self, span: Span) -> Place {
+        Place { file: self.file, span }
+    }
+
+    fn site(&self, span: Span) -> Term {
+        Term::site(self.file, span)
+    }
+
+    fn variable(&self, id: VarId, span: Span) -> Value {
+        self.env.get(id.0 as usize).cloned().unwrap_or_else(|| Value::any(self.site(span)))
+    }
+
+    fn set(&mut self, id: VarId, value: Value) {
+        if let Some(slot) = self.env.get_mut(id.0 as usize) {
+            *slot = value;
+        }
+    }
+
+    /// Sets a variable for the rest of the arm at hand.
+    fn refine(&mut self, id: VarId, value: Value) {
+        if let Some(slot) = self.env.get_mut(id.0 as usize) {
+            let old = std::mem::replace(slot, value);
+            self.undo.push((id, old));
+        }
+    }
+
+    /// A bit for a new observation.
+    fn observe(&mut self) -> Deps {
+        let bit = Deps(1 << (self.observations % 64));
+        self.observations += 1;
+        bit
+    }
+
+    fn push_item(&mut self, kind: ItemKind, span: Span, name_span: Span, usage: Usage, observation: Deps) {
+        if self.silent || self.items.len() >= ITEMS_MAX {
+            return;
+        }
+        self.items.push(Item {
+            kind,
+            span,
+            name_span,
+            clause: self.clause,
+            arm: self.arm,
+            scope: self.scope,
+            usage,
+            control: self.control,
+            observation,
+        });
+    }
+
+    fn open_scope(&mut self, kind: ScopeKind) -> ScopeId {
+        let outer = self.scope;
+        self.scopes.push(Scope { kind, parent: Some(outer) });
+        self.scope = ScopeId(self.scopes.len() as u32 - 1);
+        outer
+    }
+
+    fn close_scope(&mut self, outer: ScopeId) {
+        self.scope = outer;
+    }
+}

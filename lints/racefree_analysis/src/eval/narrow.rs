@@ -1,0 +1,133 @@
+//! Conditions and guards: what is known of variables once one holds, or does not.
+
+use super::Evaluator;
+use super::pattern::atom_of;
+use crate::resolve::Local;
+use crate::value::Value;
+use racefree_models::Test;
+use racefree_syntax::core::{Call, Callee, Expr, ExprKind, Pattern, PatternKind, VarId};
+
+impl<'p> Evaluator<'_, 'p> {
+    /// Takes it that `condition` is true (or false). It was evaluated before.
+    pub(super) fn assume(&mut self, condition: &'p Expr, truth: bool) {
+        match &condition.kind {
+            ExprKind::Var(id) => self.assume_variable(*id, condition, truth),
+            ExprKind::Not(inner) => self.assume(inner, !truth),
+            ExprKind::And(left, right) if truth => {
+                self.assume(left, true);
+                self.assume(right, true);
+            }
+            ExprKind::Or(left, right) if !truth => {
+                self.assume(left, false);
+                self.assume(right, false);
+            }
+            ExprKind::Match { pattern, .. } => {
+                if let PatternKind::Bind(id) = pattern.kind {
+                    self.assume_variable(id, condition, truth);
+                }
+            }
+            ExprKind::Block(parts) => {
+                if let Some(last) = parts.last() {
+                    self.assume(last, truth);
+                }
+            }
+            ExprKind::Call(call) => self.assume_call(call, truth),
+            _ => {}
+        }
+    }
+
+    fn assume_variable(&mut self, id: VarId, at: &Expr, truth: bool) {
+        let value = self.variable(id, at.span);
+        self.refine(id, if truth { value.truthy() } else { value.falsy() });
+    }
+
+    fn assume_call(&mut self, call: &'p Call, truth: bool) {
+        let module = match call.callee {
+            Callee::Local(name) => match self.base.definitions.local(self.base.models, self.module_id, name, call.args.len() as u32) {
+                Local::Unknown => self.base.prelude,
+                Local::Library(module) => module,
+                Local::Program(_) | Local::Record(..) => return,
+            },
+            Callee::Remote { module, .. } => module,
+            Callee::Dynamic { .. } | Callee::Value(_) => return,
+        };
+        let (Callee::Local(name) | Callee::Remote { name, .. }) = call.callee else { return };
+        let Some(test) = self.base.models.function(module, name, call.args.len() as u32).and_then(|model| model.tests) else { return };
+        match (test, call.args.as_slice()) {
+            (Test::Nil, [subject]) => self.assume_atom(subject, self.base.nil, truth),
+            (Test::NoAtom, [subject]) if truth => {
+                if let ExprKind::Var(id) = subject.kind {
+                    let value = self.variable(id, subject.span).not_any_atom();
+                    self.refine(id, value);
+                }
+            }
+            (Test::Equal, [left, right]) => self.assume_equal(left, right, truth),
+            (Test::Different, [left, right]) => self.assume_equal(left, right, !truth),
+            _ => {}
+        }
+    }
+
+    fn assume_equal(&mut self, left: &'p Expr, right: &'p Expr, truth: bool) {
+        if let Some(atom) = atom_of(&right.kind) {
+            self.assume_atom(left, atom, truth);
+        } else if let Some(atom) = atom_of(&left.kind) {
+            self.assume_atom(right, atom, truth);
+        }
+    }
+
+    fn assume_atom(&mut self, subject: &'p Expr, atom: racefree_syntax::Symbol, truth: bool) {
+        let id = match &subject.kind {
+            ExprKind::Var(id) => *id,
+            ExprKind::Match { pattern, .. } => match pattern.kind {
+                PatternKind::Bind(id) => id,
+                _ => return,
+            },
+            _ => return,
+        };
+        let value = self.variable(id, subject.span);
+        let narrowed = if truth {
+            let origin = value.origin().cloned();
+            let mut narrowed = Value::atom(atom).with_deps(value.deps);
+            narrowed.term = value.term;
+            match origin {
+                Some(origin) => narrowed.from_observation(&origin),
+                None => narrowed,
+            }
+        } else {
+            value.not_atom(atom)
+        };
+        self.refine(id, narrowed);
+    }
+
+    /// The value that was matched came from these variables: they are narrowed too.
+    pub(super) fn narrow_source(&mut self, source: &'p Expr, pattern: &'p Pattern, narrowed: &Value) {
+        match (&source.kind, &pattern.kind) {
+            (ExprKind::Var(id), _) => self.refine(*id, narrowed.clone()),
+            (ExprKind::Tuple(sources), PatternKind::Tuple(patterns)) if sources.len() == patterns.len() => {
+                for (index, (source, pattern)) in sources.iter().zip(patterns).enumerate() {
+                    self.narrow_source(source, pattern, &narrowed.item(index as u32));
+                }
+            }
+            (ExprKind::Match { pattern: inner, .. }, _) => {
+                if let PatternKind::Bind(id) = inner.kind {
+                    self.refine(id, narrowed.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is left of `value` after a clause with a guard: a guard that tests the very variable the pattern binds takes away what it accepts.
+    pub(super) fn exclude_guarded(&mut self, value: &Value, pattern: &'p Pattern, guard: &'p Expr) -> Value {
+        let PatternKind::Bind(id) = pattern.kind else { return value.clone() };
+        let mark = self.undo.len();
+        self.refine(id, value.clone());
+        self.assume(guard, false);
+        let left = self.variable(id, pattern.span);
+        while self.undo.len() > mark {
+            let Some((id, old)) = self.undo.pop() else { break };
+            self.set(id, old);
+        }
+        left
+    }
+}
