@@ -1,0 +1,143 @@
+//! The command line's shape. The words here are what `--help` shows.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use racefree_rules::Tier;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  no finding of the failing tier
+  1  findings at or above the failing tier
+  2  bad usage
+  3  the run could not take place";
+
+/// More threads than this are a slip of the finger.
+const THREADS_MAX: i64 = 1024;
+
+/// Finds race conditions between Elixir processes, and shows the interleaving that loses.
+#[derive(Debug, Parser)]
+#[command(name = "racefree", version, after_help = EXIT_STATUS)]
+pub(crate) struct Arguments {
+    /// When to use colour; NO_COLOR and CLICOLOR_FORCE are respected
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Colour,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read Elixir source and report its races
+    #[command(after_help = EXIT_STATUS)]
+    Check(CheckOptions),
+    /// Print a rule's page
+    Explain {
+        /// As findings show it: `nil_pid_call`
+        rule: String,
+    },
+    /// List the rules
+    Rules,
+    /// List what the analysis cannot see: files and functions it could not read, calls it cannot follow
+    Coverage(CoverageOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
+    /// How to write the report
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Show findings at least this sure [default: likely, or what --fail-on names]
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<TierName>,
+    /// Exit with 1 when there are findings at least this sure
+    #[arg(long, value_enum, default_value = "certain", value_name = "TIER")]
+    pub(crate) fail_on: TierName,
+    /// Run these rules alone
+    #[arg(long, value_delimiter = ',', value_name = "RULE,…")]
+    pub(crate) only: Vec<String>,
+    /// Leave these rules out
+    #[arg(long, value_delimiter = ',', value_name = "RULE,…")]
+    pub(crate) except: Vec<String>,
+    /// Show findings in test files too: those under `test/`, and `*_test.exs`
+    #[arg(long)]
+    pub(crate) include_tests: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CoverageOptions {
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
+    /// How to write the list
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: CoverageFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InputOptions {
+    /// Folders to search for Elixir files, and files to read; all of them together are one program
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How many threads to use [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: code and timelines
+    #[default]
+    Text,
+    /// path:line:column: severity[rule] message
+    Oneline,
+    /// For programs: one versioned document
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CoverageFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierName {
+    /// Every step is proven
+    Certain,
+    /// One step is assumed
+    Likely,
+    /// Worth a look
+    Audit,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Certain => Self::Certain,
+            TierName::Likely => Self::Likely,
+            TierName::Audit => Self::Audit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn accepts_its_own_definition() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,31 @@
+//! `racefree coverage`: what the analysis could not see in this program.
+
+use std::io::Write;
+use std::mem::ManuallyDrop;
+
+use racefree_report::{Coverage, coverage};
+use racefree_syntax::FileId;
+
+use crate::arguments::{CoverageFormat, CoverageOptions};
+use crate::failure::{Failure, Status};
+use crate::progress::Progress;
+use crate::sources;
+use crate::surroundings::Surroundings;
+
+pub(crate) fn run(options: &CoverageOptions, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
+    let pool = sources::pool(&options.input)?;
+    let progress = Progress::new(surroundings);
+    let sources = ManuallyDrop::new(sources::read(&options.input, surroundings, &pool, &progress)?);
+    drop(progress);
+    let mut blind_spots = Vec::new();
+    for (index, file) in sources.files.iter().enumerate() {
+        blind_spots.extend(file.blind_spots.iter().map(|spot| (FileId(index as u32), spot.clone())));
+    }
+    blind_spots.sort_by_key(|(file, spot)| (*file, spot.span, spot.kind));
+    let report = Coverage { sources: &sources.texts, problems: &sources.problems, blind_spots: &blind_spots, summary: sources.summary() };
+    match options.format {
+        CoverageFormat::Text => coverage::write_text(&report, out)?,
+        CoverageFormat::Json => coverage::write_json(&report, out)?,
+    }
+    Ok(Status::Clean)
+}

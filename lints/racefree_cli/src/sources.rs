@@ -1,0 +1,157 @@
+//! Reads and parses the program's files on all threads. Whatever the bytes are, the file is analysed or listed as a problem.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use racefree_report::{Problem, Source, Summary};
+use racefree_rules::Place;
+use racefree_syntax::core::{self, FunctionOrigin};
+use racefree_syntax::parse::{Parser, SOURCE_BYTES_MAX};
+use racefree_syntax::{FileId, Span};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::arguments::InputOptions;
+use crate::crash;
+use crate::failure::Failure;
+use crate::files::{self, Kind, SourceFile};
+use crate::progress::Progress;
+use crate::surroundings::Surroundings;
+
+/// Analysis recurses as deep as code nests. Only what is touched of a stack takes memory.
+const STACK_BYTES: usize = 64 << 20;
+
+/// The program's text.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// By file, in the order of their paths.
+    pub(crate) texts: Vec<Source>,
+    /// Lowered, in the same order: the analysis knows a file by its index.
+    pub(crate) files: Vec<core::File>,
+    pub(crate) kinds: Vec<Kind>,
+    /// By path, then place.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// What one file came to.
+struct Loaded {
+    /// Its text and what it says; `None` when it could not be read.
+    content: Option<(Source, core::File)>,
+    problems: Vec<Trouble>,
+}
+
+/// Where in the file, if not all of it, and what.
+type Trouble = (Option<Span>, String);
+
+/// A thread pool for one run.
+pub(crate) fn pool(options: &InputOptions) -> Result<ThreadPool, Failure> {
+    let threads = options.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build();
+    pool.map_err(|error| Failure::CouldNotRun(format!("cannot start {threads} threads: {error}")))
+}
+
+/// Lists, reads and parses the program that `options` names.
+pub(crate) fn read(
+    options: &InputOptions,
+    surroundings: &Surroundings,
+    pool: &ThreadPool,
+    progress: &Progress,
+) -> Result<Sources, Failure> {
+    let listing = files::list(&options.paths, &surroundings.current_dir)?;
+    progress.stage("reading", listing.files.len());
+    let loaded = load(&listing.files, pool, progress);
+    let mut sources = Sources { problems: listing.problems, ..Sources::default() };
+    for (file, loaded) in listing.files.into_iter().zip(loaded) {
+        let id = FileId(sources.files.len() as u32);
+        let place = |span: Option<Span>| span.map(|span| Place { file: id, span });
+        let problem = |(span, message)| Problem { path: file.name.clone(), place: place(span), message };
+        sources.problems.extend(loaded.problems.into_iter().map(problem));
+        if let Some((source, core)) = loaded.content {
+            sources.texts.push(source);
+            sources.kinds.push(file.kind);
+            sources.files.push(core);
+        }
+    }
+    let start = |problem: &Problem| problem.place.map(|place| place.span.start);
+    sources.problems.sort_by(|a, b| (&a.path, start(a), &a.message).cmp(&(&b.path, start(b), &b.message)));
+    Ok(sources)
+}
+
+impl Sources {
+    /// Functions that a default argument or a `defdelegate` brings do not count.
+    pub(crate) fn summary(&self) -> Summary {
+        let functions = self.files.iter().flat_map(|file| &file.modules).flat_map(|module| &module.functions);
+        let written = functions.filter(|function| function.origin == FunctionOrigin::Written);
+        Summary { files: self.files.len(), functions: written.count(), ..Summary::default() }
+    }
+}
+
+/// Loads `files`, each on the thread that is free first; the result is in their order.
+fn load(files: &[SourceFile], pool: &ThreadPool, progress: &Progress) -> Vec<Loaded> {
+    let next = AtomicUsize::new(0);
+    let work = |_: rayon::BroadcastContext| {
+        let mut parser = Parser::new();
+        let mut loaded = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(file) = files.get(index) else { return loaded };
+            loaded.push((index, load_one(file, &mut parser)));
+            progress.advance();
+        }
+    };
+    let mut loaded: Vec<_> = pool.broadcast(work).into_iter().flatten().collect();
+    loaded.sort_unstable_by_key(|(index, _)| *index);
+    loaded.into_iter().map(|(_, loaded)| loaded).collect()
+}
+
+fn load_one(file: &SourceFile, parser: &mut Parser) -> Loaded {
+    let (text, mut problems) = match read_text(&file.path) {
+        Ok((text, None)) => (text, Vec::new()),
+        Ok((text, Some(problem))) => (text, vec![problem]),
+        Err(message) => return Loaded { content: None, problems: vec![(None, message)] },
+    };
+    match crash::guard(|| parser.parse(&text)) {
+        Ok(parsed) => {
+            problems.extend(parsed.problems.into_iter().map(|problem| (Some(problem.span), problem.message)));
+            let source = Source { path: file.name.clone(), text, lines: parsed.lines };
+            Loaded { content: Some((source, parsed.file)), problems }
+        }
+        Err(report) => {
+            *parser = Parser::new();
+            Loaded { content: None, problems: vec![(None, crash::plea(&report))] }
+        }
+    }
+}
+
+/// The text of `path`, with what is doubtful about it.
+fn read_text(path: &Path) -> Result<(String, Option<Trouble>), String> {
+    let too_large = || format!("larger than {} MiB: not read", SOURCE_BYTES_MAX >> 20);
+    let unreadable = |error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(unreadable)?;
+    let bytes_expected = file.metadata().map_err(unreadable)?.len();
+    if bytes_expected > SOURCE_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(bytes_expected as usize + 1);
+    // A file may grow, or say that it is empty and go on for ever.
+    file.take(SOURCE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > SOURCE_BYTES_MAX {
+        return Err(too_large());
+    }
+    if bytes.contains(&0) {
+        return Err("holds a NUL byte, so it is no Elixir source: not read".to_owned());
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((text, None)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let span = Span::new(at, at + char::REPLACEMENT_CHARACTER.len_utf8());
+            let message = "not valid UTF-8: read with its bad bytes replaced".to_owned();
+            Ok((String::from_utf8_lossy(error.as_bytes()).into_owned(), Some((Some(span), message))))
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A project in a folder of its own, and the binary run in it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::{fs, str};
+
+use tempfile::TempDir;
+
+pub(crate) struct Project {
+    folder: TempDir,
+}
+
+impl Project {
+    /// A project of these files: path and content.
+    pub(crate) fn new<T: AsRef<[u8]>>(files: &[(&str, T)]) -> Self {
+        let project = Self { folder: tempfile::tempdir().expect("a folder for the test") };
+        for (path, content) in files {
+            project.write(path, content.as_ref());
+        }
+        project
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &[u8]) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the folder can be made");
+        fs::write(path, content).expect("the file can be written");
+    }
+
+    /// The binary, in the project's folder, with nothing in the environment that could change what it says.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_racefree"));
+        command.args(arguments).current_dir(self.path());
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "RUST_BACKTRACE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.run_in(arguments, &[])
+    }
+
+    pub(crate) fn run_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        self.command(arguments).envs(environment.iter().copied()).output().expect("the binary starts")
+    }
+}
+
+pub(crate) fn status(output: &Output) -> i32 {
+    output.status.code().expect("the binary ends by itself")
+}
+
+pub(crate) fn stdout(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).expect("output is UTF-8")
+}
+
+pub(crate) fn stderr(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).expect("output is UTF-8")
+}
