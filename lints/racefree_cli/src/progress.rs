@@ -72,10 +72,11 @@ fn paint(state: &State, is_finished: &mpsc::Receiver<()>) {
     let (counted, uncounted) = (style("{spinner} {msg} [{bar:30}] {pos}/{len} files"), style("{spinner} {msg}"));
     while is_finished.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
         let total = state.total.load(Ordering::Relaxed);
-        bar.set_style(if total > 0 { counted.clone() } else { uncounted.clone() });
         bar.set_length(total as u64);
         bar.set_position(state.done.load(Ordering::Relaxed) as u64);
         bar.set_message(state.stage.lock().map(|stage| *stage).unwrap_or_default());
+        // Last: a bar is drawn as soon as its style is set.
+        bar.set_style(if total > 0 { counted.clone() } else { uncounted.clone() });
         bar.tick();
     }
     bar.finish_and_clear();

@@ -58,6 +58,7 @@ pub(crate) fn read(
     pool: &ThreadPool,
     progress: &Progress,
 ) -> Result<Sources, Failure> {
+    progress.stage("searching", 0);
     let listing = files::list(&options.paths, &surroundings.current_dir)?;
     progress.stage("reading", listing.files.len());
     let loaded = load(&listing.files, pool, progress);

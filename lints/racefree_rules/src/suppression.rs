@@ -240,13 +240,12 @@ fn name((module, function): (&Module, &Function)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use racefree_syntax::symbol;
+    use racefree_syntax::parse::{Parsed, parse};
 
-    /// Judges the comments of `text` as the parser would hand them over, with one finding of `nil_pid_call` at each `CALL`.
+    /// Judges the comments of `text`, with one finding of `nil_pid_call` at each `:found`.
     fn verdicts(text: &str) -> (Vec<String>, usize) {
-        let lines = LineIndex::new(text);
-        let file = File { allows: comments_of(text), ..File::default() };
-        let findings = text.match_indices("CALL").map(|(start, call)| finding(Span::new(start, start + call.len()))).collect();
+        let Parsed { file, lines, .. } = parse(text);
+        let findings = text.match_indices(":found").map(|(start, code)| finding(Span::new(start, start + code.len()))).collect();
         let comments = Comments {
             files: &[file],
             text: &|_| Some((text, &lines)),
@@ -260,21 +259,6 @@ mod tests {
         let outcome = apply(&comments, findings);
         let verdict = |finding: &Finding| format!("{}: {}", lines.line(finding.place.span.start), finding.rule);
         (outcome.findings.iter().map(verdict).collect(), outcome.allowed)
-    }
-
-    fn comments_of(text: &str) -> Vec<Allow> {
-        let comment = |(start, _): (usize, &str)| {
-            let line = text[start..].lines().next().expect("the comment's line");
-            let (rule, reason) = line
-                .trim_start_matches("# racefree:allow")
-                .trim()
-                .split_once(" - ")
-                .unwrap_or((line.rsplit_once(' ').expect("a rule").1, ""));
-            let own_line = text[..start].lines().last().is_none_or(|before| before.trim().is_empty()) || text[..start].ends_with('\n');
-            let span = Span::new(start, start + line.len());
-            Allow { span, scope: AllowScope::Line, rule: symbol(rule), reason: reason.into(), own_line }
-        };
-        text.match_indices("# racefree:allow").map(comment).collect()
     }
 
     fn finding(span: Span) -> Finding {
@@ -293,25 +277,28 @@ mod tests {
 
     #[test]
     fn silences_its_own_line() {
-        assert_eq!(verdicts("CALL # racefree:allow nil_pid_call - why\nCALL\n"), (vec!["2: nil_pid_call".into()], 1));
+        assert_eq!(verdicts("f(:found) # racefree:allow nil_pid_call - why\nf(:found)\n"), (vec!["2: nil_pid_call".into()], 1));
     }
 
     #[test]
     fn silences_the_next_line_of_code_when_it_stands_alone() {
-        assert_eq!(verdicts("# racefree:allow nil_pid_call - why\n\n# more words\nCALL\nCALL\n"), (vec!["5: nil_pid_call".into()], 1));
+        assert_eq!(
+            verdicts("# racefree:allow nil_pid_call - why\n\n# more words\nf(:found)\nf(:found)\n"),
+            (vec!["5: nil_pid_call".into()], 1)
+        );
     }
 
     #[test]
     fn reports_a_comment_that_silences_nothing() {
         assert_eq!(
-            verdicts("x # racefree:allow nil_pid_call - why\nCALL\n"),
+            verdicts("x # racefree:allow nil_pid_call - why\nf(:found)\n"),
             (vec!["1: unused_allow".into(), "2: nil_pid_call".into()], 0)
         );
     }
 
     #[test]
     fn reports_a_missing_reason_and_silences_all_the_same() {
-        assert_eq!(verdicts("CALL # racefree:allow nil_pid_call\n"), (vec!["1: allow_without_reason".into()], 1));
+        assert_eq!(verdicts("f(:found) # racefree:allow nil_pid_call\n"), (vec!["1: allow_without_reason".into()], 1));
     }
 
     #[test]
@@ -322,6 +309,52 @@ mod tests {
     #[test]
     fn accepts_a_comment_on_a_rule_that_did_not_run() {
         assert_eq!(verdicts("x # racefree:allow get_then_put - why\n"), (vec![], 0));
+    }
+
+    #[test]
+    fn silences_the_function_around_it_or_the_next_one() {
+        let code = "defmodule A do
+  def a, do: :found
+  # racefree:allow-function nil_pid_call - why
+  @doc false
+  def b(1), do: :found
+  def b(2), do: :found
+  def c do
+    # racefree:allow-function nil_pid_call - why
+    :found
+  end
+  def d, do: :found
+end
+";
+        assert_eq!(verdicts(code), (vec!["2: nil_pid_call".into(), "11: nil_pid_call".into()], 3));
+    }
+
+    #[test]
+    fn silences_the_module_around_it_or_the_next_one() {
+        let code = "# racefree:allow-module nil_pid_call - why
+defmodule A do
+  def a, do: :found
+end
+defmodule B do
+  defmodule C do
+    # racefree:allow-module nil_pid_call - why
+    def c, do: :found
+  end
+  def b, do: :found
+end
+";
+        assert_eq!(verdicts(code), (vec!["10: nil_pid_call".into()], 2));
+    }
+
+    #[test]
+    fn reports_a_wide_comment_that_has_nothing_around_it() {
+        let code = "defmodule A do
+  def a, do: :found
+end
+# racefree:allow-module nil_pid_call - why
+# racefree:allow-function nil_pid_call - why
+";
+        assert_eq!(verdicts(code), (vec!["2: nil_pid_call".into(), "4: unused_allow".into(), "5: unused_allow".into()], 0));
     }
 
     #[test]
