@@ -1,0 +1,124 @@
+# shellcheck shell=sh
+# What bin/lint and bin/test share: they find what the build needs, and install what a package manager has.
+# Sourced with $root set to the repository; build_linter sets $linter.
+# shellcheck disable=SC2034 # used by those who source this
+
+root=${root:?}
+rust_needed=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' "$root/Cargo.toml")
+elixir_needed=1.14
+
+say() { printf 'racefree: %s\n' "$*"; }
+
+# Ends the script: the run could not take place.
+fail() {
+    printf 'racefree: %s\n' "$*" >&2
+    exit 3
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Whether version $1 is $2 or newer; both begin with MAJOR.MINOR.
+at_least() {
+    have_major=${1%%.*} have_rest=${1#*.} want_major=${2%%.*} want_rest=${2#*.}
+    have_minor=${have_rest%%[!0-9]*} want_minor=${want_rest%%[!0-9]*}
+    [ "$have_major" -gt "$want_major" ] || { [ "$have_major" -eq "$want_major" ] && [ "$have_minor" -ge "$want_minor" ]; }
+}
+
+# Cargo and Erlang want a home folder. rustup puts its tools in it, and a fresh install is not on PATH yet.
+find_home() {
+    if [ -z "${HOME:-}" ]; then
+        HOME=
+        if has getent; then HOME=$(getent passwd "$(id -u)" | cut -d: -f6); fi
+        [ -d "$HOME" ] || HOME=$root/target/home
+        mkdir -p "$HOME"
+        export HOME
+    fi
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    export PATH
+}
+
+need_rust() {
+    how="install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh   (see https://rustup.rs)"
+    if ! { has cargo && has rustc; }; then
+        fail "Rust $rust_needed or newer is needed, and there is none on this machine; $how"
+    fi
+    rust_found=$(rustc --version 2>/dev/null) || fail "Rust $rust_needed or newer is needed, and rustc does not run; try: rustup default stable"
+    rust_found=${rust_found#rustc }
+    rust_found=${rust_found%% *}
+    at_least "$rust_found" "$rust_needed" ||
+        fail "Rust $rust_needed or newer is needed, and this machine has $rust_found; update it with: rustup update stable   (no rustup? $how)"
+}
+
+# A compiler without the C library's headers is of no use: try it.
+can_compile_c() {
+    has cc || return 1
+    trial=$(mktemp -d) || return 1
+    printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' >"$trial/trial.c"
+    cc -o "$trial/trial" "$trial/trial.c" >/dev/null 2>&1
+    compiled=$?
+    rm -rf "$trial"
+    return "$compiled"
+}
+
+need_c_compiler() {
+    can_compile_c && return
+    if [ "$(uname)" = Darwin ]; then
+        fail "a C compiler is needed; install it with: xcode-select --install"
+    fi
+    install_packages "a C compiler" "gcc libc6-dev" "gcc"
+    can_compile_c || fail "a C compiler is needed, and cc still does not compile; install gcc and the C library's headers"
+}
+
+has_elixir() { has erl && has elixir && has mix; }
+
+need_elixir() {
+    more="see https://elixir-lang.org/install.html"
+    has_elixir || install_packages "Erlang and Elixir" "elixir" "elixir"
+    has_elixir || fail "Elixir $elixir_needed or newer is needed, and there is still none on PATH; $more"
+    elixir_found=$(elixir --version 2>/dev/null | sed -n 's/^Elixir \([0-9][0-9.]*\).*/\1/p')
+    [ -n "$elixir_found" ] || fail "Elixir $elixir_needed or newer is needed, and elixir does not run; $more"
+    at_least "$elixir_found" "$elixir_needed" ||
+        fail "Elixir $elixir_needed or newer is needed, and this machine has $elixir_found; $more"
+}
+
+# install_packages WHAT APT-NAMES BREW-NAMES: says what it does, or why it can't and what to install.
+install_packages() {
+    by_hand="$1 is missing; install it by hand (Debian, Ubuntu: $2; Homebrew: $3)"
+    if [ -n "${RACEFREE_NO_INSTALL:-}" ]; then
+        fail "$by_hand, for RACEFREE_NO_INSTALL is set"
+    elif has apt-get; then
+        install_with_apt "$1" "$2"
+    elif has brew; then
+        [ "$(id -u)" -ne 0 ] || fail "$by_hand, for Homebrew does not run as root"
+        say "$1 is missing: installing $3 with Homebrew"
+        # shellcheck disable=SC2086 # a list of names
+        brew install $3 || fail "$by_hand, for Homebrew failed"
+    else
+        fail "$by_hand, for there is neither apt-get nor Homebrew here"
+    fi
+}
+
+install_with_apt() {
+    if [ "$(id -u)" -eq 0 ]; then
+        as_root="" how="as root"
+    elif ! has sudo; then
+        fail "$by_hand, for apt-get needs root and there is no sudo"
+    elif [ -t 0 ]; then
+        as_root="sudo" how="with sudo"
+    else
+        as_root="sudo -n" how="with sudo"
+        sudo -n true 2>/dev/null || fail "$by_hand, for sudo wants a password and there is no terminal to ask"
+    fi
+    say "$1 is missing: installing $2 with apt-get, $how"
+    # A list that cannot be refreshed may still be good enough.
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q || say "apt-get update failed; trying with the lists that are here"
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $2 || fail "$by_hand, for apt-get failed"
+}
+
+build_linter() {
+    cargo build --release --package racefree_cli --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
+        fail "the linter could not be built; what cargo said is above"
+    linter=$root/target/release/racefree
+}

@@ -1,0 +1,297 @@
+defmodule Racefree.BinTest do
+  @moduledoc """
+  What `bin/lint` and `bin/test` say on a machine that lacks something.
+
+  Each test runs them with a PATH of its own: the plain tools, and fakes of what it is about. Nothing
+  is installed or built: the fakes of `apt-get`, `brew`, `sudo` and `cargo` only tell how they were called.
+  """
+
+  use ExUnit.Case, async: true
+
+  @root Path.expand("..", __DIR__)
+  @tools ~w(sh cat cut dirname env getent grep id mkdir mktemp rm sed true uname)
+  @rust_needed Regex.run(~r/^rust-version = "(.*)"/m, File.read!(Path.join(@root, "Cargo.toml")))
+               |> List.last()
+
+  setup do
+    folder =
+      Path.join(
+        System.tmp_dir!(),
+        "racefree bin #{System.unique_integer([:positive])} #{System.os_time()}"
+      )
+
+    bin = Path.join(folder, "bin")
+    File.mkdir_p!(bin)
+    on_exit(fn -> File.rm_rf!(folder) end)
+
+    for tool <- @tools,
+        path = System.find_executable(tool),
+        do: File.ln_s!(path, Path.join(bin, tool))
+
+    {:ok, folder: folder, bin: bin}
+  end
+
+  for command <- ["lint", "test"] do
+    test "bin/#{command} --help needs nothing", context do
+      assert {"usage: bin/#{unquote(command)} " <> _, 0} =
+               run(context, unquote(command), ["--help"])
+    end
+
+    test "bin/#{command} without Rust names the version and where to get it", context do
+      assert {output, 3} = run(context, unquote(command), [])
+
+      assert output =~
+               "Rust #{@rust_needed} or newer is needed, and there is none on this machine"
+
+      assert output =~ "https://rustup.rs"
+    end
+
+    test "bin/#{command} with an old Rust names both versions", context do
+      fake(context, "cargo", "exit 1")
+      fake(context, "rustc", "echo 'rustc 1.9.0 (abc 2016-01-01)'")
+      assert {output, 3} = run(context, unquote(command), [])
+      assert output =~ "Rust #{@rust_needed} or newer is needed, and this machine has 1.9.0"
+      assert output =~ "rustup update stable"
+    end
+
+    test "bin/#{command} with a Rust that does not run says so", context do
+      fake(context, "cargo", "exit 1")
+      fake(context, "rustc", "exit 1")
+      assert {output, 3} = run(context, unquote(command), [])
+      assert output =~ "rustc does not run"
+    end
+
+    test "bin/#{command} installs a C compiler with apt-get and says so", context do
+      rust(context)
+      fake(context, "id", "echo 0")
+      fake(context, "apt-get", ~s(echo "apt-get $*"))
+      assert {output, 3} = run(context, unquote(command), [])
+      assert output =~ "a C compiler is missing: installing gcc libc6-dev with apt-get, as root"
+      assert output =~ "apt-get install -qy --no-install-recommends gcc libc6-dev"
+      assert output =~ "cc still does not compile"
+    end
+  end
+
+  test "bin/lint of a folder that is not there is bad usage", context do
+    assert {output, 2} = run(context, "lint", [Path.join(context.folder, "nothing here")])
+    assert output =~ "no such folder: "
+    assert {_output, 2} = run(context, "lint", [""])
+  end
+
+  test "bin/lint passes on that the linter could not be built", context do
+    machine(context)
+    fake(context, "cargo", "echo 'error: no net'; exit 101")
+    assert {output, 3} = run(context, "lint", [])
+    assert output =~ "error: no net"
+    assert output =~ "the linter could not be built"
+  end
+
+  test "bin/test with an argument that it does not know is bad usage", context do
+    assert {output, 2} = run(context, "test", ["everything"])
+    assert output =~ "unknown argument: everything"
+    assert {_output, 2} = run(context, "test", ["rust", "elixir"])
+  end
+
+  test "RACEFREE_NO_INSTALL refuses to install", context do
+    machine(context)
+    fake(context, "apt-get", "echo called")
+    assert {output, 3} = run(context, "test", [], [{"RACEFREE_NO_INSTALL", "1"}])
+
+    assert output =~
+             "Erlang and Elixir is missing; install it by hand (Debian, Ubuntu: elixir; Homebrew: elixir), for RACEFREE_NO_INSTALL is set"
+
+    refute output =~ "called"
+  end
+
+  test "Elixir comes from apt-get, with sudo for those who are not root", context do
+    machine(context)
+    fake(context, "id", "echo 1000")
+    fake(context, "apt-get", ~s(echo "apt-get $*"))
+    fake(context, "sudo", ~s([ "$1" = -n ] && shift; echo "sudo $*"; exec "$@"))
+    assert {output, 3} = run(context, "test", [])
+    assert output =~ "installing elixir with apt-get, with sudo"
+
+    assert output =~
+             "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends elixir"
+
+    assert output =~ "there is still none on PATH"
+  end
+
+  test "without root and sudo, one sentence says what to install", context do
+    machine(context)
+    fake(context, "id", "echo 1000")
+    fake(context, "apt-get", "echo called")
+    assert {output, 3} = run(context, "test", [])
+    assert output =~ "for apt-get needs root and there is no sudo"
+    refute output =~ "called"
+  end
+
+  test "a sudo that wants a password is not asked without a terminal", context do
+    machine(context)
+    fake(context, "id", "echo 1000")
+    fake(context, "apt-get", "echo called")
+    fake(context, "sudo", "exit 1")
+    assert {output, 3} = run(context, "test", [])
+    assert output =~ "sudo wants a password"
+    refute output =~ "called"
+  end
+
+  test "Elixir comes from Homebrew where there is no apt-get", context do
+    machine(context)
+    fake(context, "id", "echo 501")
+    fake(context, "brew", ~s(echo "brew $*"))
+    assert {output, 3} = run(context, "test", [])
+    assert output =~ "installing elixir with Homebrew"
+    assert output =~ "brew install elixir"
+  end
+
+  test "without a package manager, one sentence says what to install", context do
+    machine(context)
+    assert {output, 3} = run(context, "test", [])
+    assert output =~ "there is neither apt-get nor Homebrew here"
+  end
+
+  test "an Elixir that is too old is named with the version needed", context do
+    machine(context)
+    for tool <- ["erl", "mix"], do: fake(context, tool, "exit 0")
+
+    fake(
+      context,
+      "elixir",
+      "echo 'Erlang/OTP 22'; echo; echo 'Elixir 1.9.4 (compiled with Erlang/OTP 22)'"
+    )
+
+    assert {output, 3} = run(context, "test", [])
+    assert output =~ "Elixir 1.14 or newer is needed, and this machine has 1.9.4"
+  end
+
+  test "bin/test runs both halves and fails if one fails", context do
+    machine(context)
+    fake(context, "erl", "exit 0")
+    fake(context, "elixir", "echo 'Elixir 1.14.0 (compiled with Erlang/OTP 25)'")
+    fake(context, "cargo", ~s([ "$1" = test ] && exit 101; exit 0))
+    fake(context, "mix", ~s(echo "mix $*"))
+    assert {output, 1} = run(context, "test", [])
+    assert output =~ "failed: cargo test --workspace"
+    assert output =~ "mix test"
+    assert {_output, 0} = run(context, "test", ["elixir"])
+  end
+
+  test "the commands run without HOME, and from a folder with a space in its name", context do
+    machine(context)
+    fake(context, "cargo", ~s([ -n "$HOME" ] || exit 101; exit 0))
+    for tool <- ["erl", "mix"], do: fake(context, tool, "exit 0")
+    fake(context, "elixir", "echo 'Elixir 1.18.0 (compiled with Erlang/OTP 27)'")
+    assert {_output, 0} = run(context, "test", [], [{"HOME", nil}])
+  end
+
+  describe "bin/lint in a repository with a space in its path" do
+    setup context do
+      machine(context)
+      root = Path.join(context.folder, "a repository")
+      example = Path.join(root, "examples/shape_service")
+      File.mkdir_p!(example)
+      File.cp_r!(Path.join(@root, "bin"), Path.join(root, "bin"))
+      File.cp!(Path.join(@root, "Cargo.toml"), Path.join(root, "Cargo.toml"))
+
+      File.write!(
+        Path.join(example, "expected.txt"),
+        "nil_pid_call lib/a.ex:3\nstale_metadata_read lib/b.ex:7\n"
+      )
+
+      File.mkdir_p!(Path.join(root, "target/release"))
+      {:ok, root: root}
+    end
+
+    test "is content with the expected findings", context do
+      linter(
+        context,
+        ["lib/a.ex:3:5: error[nil_pid_call] x", "lib/b.ex:7:1: error[stale_metadata_read] y"],
+        1
+      )
+
+      assert {output, 0} = run(context, "lint", [])
+      assert output =~ "all 2 findings are expected"
+    end
+
+    test "fails if one is missing", context do
+      linter(
+        context,
+        ["lib/a.ex:3:5: error[nil_pid_call] x", "lib/b.ex:70:1: error[stale_metadata_read] y"],
+        1
+      )
+
+      assert {output, 1} = run(context, "lint", [])
+      assert output =~ "not found: stale_metadata_read at lib/b.ex:7\n"
+      assert output =~ "1 of the 2 findings"
+    end
+
+    test "passes on the linter's failure", context do
+      linter(context, [], 3)
+      assert {_output, 3} = run(context, "lint", [])
+    end
+
+    test "passes on folder, options and exit status", context do
+      File.mkdir_p!(Path.join(context.folder, "my app"))
+
+      for status <- [0, 1, 2, 3] do
+        linter(context, ["called with: $*"], status)
+        assert {output, ^status} = run(context, "lint", ["my app", "--format", "json"])
+        assert output =~ "called with: check --format json -- my app"
+      end
+
+      assert {output, 3} = run(context, "lint", ["--format", "json"])
+
+      assert output =~
+               "called with: check --format json -- #{context.root}/examples/shape_service"
+    end
+
+    defp linter(%{root: root}, lines, status) do
+      path = Path.join(root, "target/release/racefree")
+
+      File.write!(
+        path,
+        Enum.join(
+          ["#!/bin/sh"] ++ Enum.map(lines, &~s(echo "#{&1}")) ++ ["exit #{status}", ""],
+          "\n"
+        )
+      )
+
+      File.chmod!(path, 0o755)
+    end
+  end
+
+  # A machine with Rust and a C compiler.
+  defp machine(context) do
+    rust(context)
+    fake(context, "cc", "exit 0")
+  end
+
+  defp rust(context) do
+    fake(context, "cargo", "exit 0")
+    fake(context, "rustc", "echo 'rustc #{@rust_needed}.0 (abc 2025-01-01)'")
+    fake(context, "uname", "echo Linux")
+  end
+
+  defp fake(%{bin: bin}, name, body) do
+    path = Path.join(bin, name)
+    File.rm(path)
+    File.write!(path, "#!/bin/sh\n#{body}\n")
+    File.chmod!(path, 0o755)
+  end
+
+  defp run(%{folder: folder, bin: bin} = context, command, arguments, env \\ []) do
+    root = context[:root] || @root
+    # No terminal, so that nothing waits for an answer.
+    script = ~s(exec "$0" "$@" < /dev/null)
+    base = [{"PATH", bin}, {"HOME", folder}, {"CARGO_HOME", nil}, {"RACEFREE_NO_INSTALL", nil}]
+
+    System.cmd(
+      System.find_executable("sh"),
+      ["-c", script, Path.join([root, "bin", command]) | arguments],
+      cd: folder,
+      env: base ++ env,
+      stderr_to_stdout: true
+    )
+  end
+end

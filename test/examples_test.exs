@@ -1,0 +1,69 @@
+defmodule Racefree.ExamplesTest do
+  @moduledoc "The example services build without warnings, pass their own tests, and give the findings that they should."
+
+  use ExUnit.Case, async: true
+
+  @root Path.expand("..", __DIR__)
+  @linter Path.join(@root, "target/release/racefree")
+
+  for example <- ["shape_service", "shape_service_repaired"] do
+    test "#{example} is formatted, builds and passes its tests" do
+      mix!(unquote(example), ["format", "--check-formatted"])
+      mix!(unquote(example), ["compile", "--warnings-as-errors", "--force"])
+      assert mix!(unquote(example), ["test"]) =~ ", 0 failures"
+    end
+  end
+
+  test "the twins test the same things" do
+    [faulty, repaired] =
+      for example <- ["shape_service", "shape_service_repaired"] do
+        for path <- Path.wildcard(Path.join([@root, "examples", example, "test/**/*_test.exs"])),
+            [_all, name] <- Regex.scan(~r/^ *test "(.*)"/m, File.read!(path)),
+            do: {Path.basename(path), name}
+      end
+
+    assert faulty != []
+    assert faulty == repaired
+  end
+
+  # Without the linter the Rust half has not been built; bin/test builds it first.
+  if not File.exists?(@linter), do: @tag(skip: "the linter is not built")
+
+  test "the linter reports every race of shape_service" do
+    {output, 1} = lint("shape_service")
+
+    found =
+      for [_all, place, rule] <- Regex.scan(~r/^(\S+?:\d+):\d+: \w+\[(\w+)\]/m, output),
+          do: "#{rule} #{place}"
+
+    expected =
+      [@root, "examples/shape_service/expected.txt"]
+      |> Path.join()
+      |> File.read!()
+      |> String.split("\n", trim: true)
+
+    assert Enum.sort(found) == Enum.sort(expected)
+  end
+
+  if not File.exists?(@linter), do: @tag(skip: "the linter is not built")
+
+  test "the linter is silent on shape_service_repaired" do
+    assert lint("shape_service_repaired") == {"", 0}
+  end
+
+  defp lint(example) do
+    System.cmd(@linter, ["check", "--format", "oneline", Path.join("examples", example)],
+      cd: @root
+    )
+  end
+
+  defp mix!(example, arguments) do
+    # Its own build folder, so that a test run leaves nothing in the example.
+    build = Path.join([@root, "_build/examples", example])
+    options = [cd: Path.join([@root, "examples", example]), stderr_to_stdout: true]
+    env = [{"MIX_ENV", "test"}, {"MIX_BUILD_PATH", build}]
+    {output, status} = System.cmd("mix", arguments, [{:env, env} | options])
+    assert status == 0, "mix #{Enum.join(arguments, " ")} in #{example}:\n#{output}"
+    output
+  end
+end
