@@ -3,7 +3,7 @@
 use crate::program::Base;
 use crate::summary::{FunctionId, ItemKind, ModuleId, ScopeKind, Summary};
 use racefree_models::Role;
-use racefree_syntax::core::Visibility;
+use racefree_syntax::core::{File, Visibility};
 use smallvec::SmallVec;
 
 /// A kind of process.
@@ -26,10 +26,17 @@ pub(crate) struct Contexts {
 }
 
 impl Contexts {
-    pub fn new(base: &Base<'_>, summaries: &[Summary]) -> Self {
+    pub fn new(base: &Base<'_>, summaries: &[Summary], files: &[File]) -> Self {
         let mut contexts = Self { of: vec![SmallVec::new(); summaries.len()] };
         let mut called = vec![false; summaries.len()];
-        for summary in summaries {
+        let is_test = |module: ModuleId| {
+            let file = base.definitions.entry(module).and_then(|entry| files.get(entry.file.0 as usize));
+            file.is_some_and(|file| file.is_test)
+        };
+        for (summary, entry) in summaries.iter().zip(&base.definitions.functions) {
+            if is_test(entry.module) {
+                continue;
+            }
             for item in &summary.items {
                 if let ItemKind::Call { callee, .. } = &item.kind
                     && let Some(flag) = called.get_mut(callee.0 as usize)
@@ -41,6 +48,9 @@ impl Contexts {
         let mut pending = Vec::new();
         for (index, entry) in base.definitions.functions.iter().enumerate() {
             let id = FunctionId(index as u32);
+            if is_test(entry.module) {
+                continue;
+            }
             let callback = base.definitions.callback(base.models, entry.module, entry.function.name, entry.function.arity);
             let process = match callback {
                 Some(callback) if callback.role != Role::Outside && base.definitions.is_server(base.models, entry.module) => {

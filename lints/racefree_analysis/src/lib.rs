@@ -8,6 +8,7 @@ mod context;
 mod eval;
 mod graph;
 mod handlers;
+pub mod nils;
 pub mod program;
 mod resolve;
 pub mod summary;

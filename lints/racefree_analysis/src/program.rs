@@ -4,6 +4,7 @@ use crate::context::Contexts;
 use crate::eval::{self, Summaries};
 use crate::graph::CallGraph;
 use crate::handlers::Handlers;
+use crate::nils::NilFlow;
 use crate::resolve::{Definitions, FunctionEntry, ModuleEntry};
 use crate::summary::{FunctionId, Handled, ModuleId, Summary};
 use crate::value::{Alt, Shape, Value};
@@ -11,6 +12,7 @@ use crate::{Place, Process};
 use racefree_models::{Callback, Models, Role};
 use racefree_syntax::core::File;
 use racefree_syntax::{FileId, Span, Symbol, symbol};
+use std::sync::OnceLock;
 
 /// What the evaluation of any function may look at.
 #[derive(Debug)]
@@ -46,6 +48,9 @@ pub struct Program<'p> {
     base: Base<'p>,
     summaries: Vec<Summary>,
     contexts: Contexts,
+    /// Callees before callers.
+    order: Vec<FunctionId>,
+    nil_flows: OnceLock<Vec<NilFlow>>,
 }
 
 /// Summaries while they are being made.
@@ -73,9 +78,9 @@ impl<'p> Program<'p> {
             prelude: symbol(&conventions.prelude),
             reply: symbol(&conventions.reply),
         };
-        let summaries = summarise(&base);
-        let contexts = Contexts::new(&base, &summaries);
-        Self { files, base, summaries, contexts }
+        let (summaries, order) = summarise(&base);
+        let contexts = Contexts::new(&base, &summaries, files);
+        Self { files, base, summaries, contexts, order, nil_flows: OnceLock::new() }
     }
 
     pub fn files(&self) -> &'p [File] {
@@ -120,6 +125,11 @@ impl<'p> Program<'p> {
         self.module(self.function(id).module).file
     }
 
+    /// Whether it stands in a file of tests: what tests do to the code is no use of it.
+    pub fn is_test(&self, id: FunctionId) -> bool {
+        self.files.get(self.file_of(id).0 as usize).is_some_and(|file| file.is_test)
+    }
+
     pub fn place(&self, id: FunctionId, span: Span) -> Place {
         Place { file: self.file_of(id), span }
     }
@@ -157,18 +167,21 @@ impl<'p> Program<'p> {
         self.base.handlers.takes(server, role, tag)
     }
 
-    pub(crate) fn base(&self) -> &Base<'p> {
-        &self.base
+    /// Where an observed nil reaches a function that fails on it.
+    pub fn nil_flows(&self) -> &[NilFlow] {
+        self.nil_flows.get_or_init(|| crate::nils::find(self, &self.order))
     }
 }
 
 /// Callees first. Functions that call each other in a circle are evaluated twice: once to learn what they do, once with that known.
-fn summarise(base: &Base<'_>) -> Vec<Summary> {
+fn summarise(base: &Base<'_>) -> (Vec<Summary>, Vec<FunctionId>) {
     let graph = CallGraph::new(base);
     let count = base.definitions.functions.len();
     let mut partial = Partial { done: Vec::with_capacity(count) };
     partial.done.resize_with(count, || None);
+    let mut order = Vec::with_capacity(count);
     for component in graph.components() {
+        order.extend(&component.members);
         let rounds = if component.cyclic { 2 } else { 1 };
         for _ in 0..rounds {
             for id in &component.members {
@@ -182,7 +195,7 @@ fn summarise(base: &Base<'_>) -> Vec<Summary> {
             share_reach(&mut partial, &component.members);
         }
     }
-    partial.done.into_iter().map(Option::unwrap_or_default).collect()
+    (partial.done.into_iter().map(Option::unwrap_or_default).collect(), order)
 }
 
 /// Functions of one circle reach the same effects.

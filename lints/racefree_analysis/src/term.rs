@@ -6,7 +6,7 @@ use racefree_syntax::{FileId, Span, Symbol};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Terms deeper than this are cut off: they become a [`TermKind::Site`] of their own.
+/// Terms deeper than this are cut off: they become a [`TermKind::Cut`].
 pub const DEPTH_MAX: u16 = 12;
 
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub enum TermKind {
     Join(Symbol, Vec<Term>),
     /// Something new, made or first seen at this place.
     Site(FileId, Span),
+    /// A term nested too deep, by its hash: equal to itself, and nothing more is known.
+    Cut(u64),
 }
 
 impl Term {
@@ -58,11 +60,16 @@ impl Term {
             TermKind::Param(_) => open = true,
             TermKind::Item(base, _) | TermKind::Field(base, _) | TermKind::Element(base) | TermKind::Result(base) => visit(base),
             TermKind::Tuple(parts) | TermKind::Apply { args: parts, .. } | TermKind::Join(_, parts) => parts.iter().for_each(visit),
-            TermKind::Atom(_) | TermKind::Integer(_) | TermKind::Text(_) | TermKind::SelfPid | TermKind::Site(..) => {}
+            TermKind::Atom(_) | TermKind::Integer(_) | TermKind::Text(_) | TermKind::SelfPid | TermKind::Site(..) | TermKind::Cut(_) => {}
         }
         let mut hasher = rustc_hash::FxHasher::default();
         kind.hash(&mut hasher);
-        Self(Arc::new(Node { hash: hasher.finish(), kind, depth, open }))
+        let hash = hasher.finish();
+        if depth > DEPTH_MAX {
+            // What was cut off may speak of a parameter; that it did is forgotten with it, so a cut term never equals one seen from elsewhere.
+            return Self(Arc::new(Node { hash, kind: TermKind::Cut(hash), depth: 0, open: false }));
+        }
+        Self(Arc::new(Node { hash, kind, depth, open }))
     }
 
     pub fn atom(name: Symbol) -> Self {
@@ -94,7 +101,7 @@ impl Term {
     /// Whether it names one thing whoever looks: no part of it was made at the place where it stands.
     pub fn is_stable(&self) -> bool {
         match self.kind() {
-            TermKind::Site(..) | TermKind::Element(_) => false,
+            TermKind::Site(..) | TermKind::Element(_) | TermKind::Cut(_) => false,
             TermKind::Item(base, _) | TermKind::Field(base, _) | TermKind::Result(base) => base.is_stable(),
             TermKind::Tuple(parts) | TermKind::Apply { args: parts, .. } | TermKind::Join(_, parts) => parts.iter().all(Self::is_stable),
             TermKind::Atom(_) | TermKind::Integer(_) | TermKind::Text(_) | TermKind::SelfPid | TermKind::Param(_) => true,
@@ -117,7 +124,12 @@ impl Term {
                 TermKind::Apply { module: *module, name: *name, args: args.iter().map(|part| part.substitute(argument)).collect() }
             }
             TermKind::Join(text, parts) => TermKind::Join(*text, parts.iter().map(|part| part.substitute(argument)).collect()),
-            TermKind::Atom(_) | TermKind::Integer(_) | TermKind::Text(_) | TermKind::SelfPid | TermKind::Site(..) => return self.clone(),
+            TermKind::Atom(_)
+            | TermKind::Integer(_)
+            | TermKind::Text(_)
+            | TermKind::SelfPid
+            | TermKind::Site(..)
+            | TermKind::Cut(_) => return self.clone(),
         };
         Self::new(kind)
     }
@@ -149,7 +161,13 @@ impl Term {
             TermKind::Tuple(parts) | TermKind::Apply { args: parts, .. } | TermKind::Join(_, parts) => {
                 parts.iter().any(|part| part.any(wanted))
             }
-            TermKind::Atom(_) | TermKind::Integer(_) | TermKind::Text(_) | TermKind::SelfPid | TermKind::Param(_) | TermKind::Site(..) => false,
+            TermKind::Atom(_)
+            | TermKind::Integer(_)
+            | TermKind::Text(_)
+            | TermKind::SelfPid
+            | TermKind::Param(_)
+            | TermKind::Site(..)
+            | TermKind::Cut(_) => false,
         }
     }
 

@@ -58,7 +58,7 @@ impl Event<'_> {
     pub fn way(&self, program: &Program<'_>) -> Vec<Place> {
         let site = |(function, index): (&FunctionId, &u32)| {
             let item = program.summary(*function).items.get(*index as usize)?;
-            Some(program.place(*function, item.span))
+            Some(program.place(*function, item.name_span))
         };
         self.functions.iter().zip(&self.path).filter_map(site).collect()
     }

@@ -8,7 +8,7 @@ use racefree_models::Models;
 use racefree_report::termcolor::{Ansi, NoColor};
 use racefree_report::{Hidden, Report, json, oneline, text};
 use racefree_rules::suppression::{self, Comments};
-use racefree_rules::{Finding, Tier};
+use racefree_rules::{Finding, Place, Tier};
 use racefree_syntax::FileId;
 
 use crate::arguments::{CheckOptions, Colour, Format};
@@ -86,7 +86,9 @@ fn findings(sources: &Sources, program: &Program, selection: &Selection, options
     let mut hidden = Hidden { allowed: judged.allowed, ..Hidden::default() };
     let mut findings = judged.findings;
     findings.retain(|finding| {
-        let is_test = sources.kinds.get(finding.place.file.0 as usize) == Some(&Kind::Test);
+        let in_test = |place: &Place| sources.kinds.get(place.file.0 as usize) == Some(&Kind::Test);
+        let steps = finding.trace.iter().filter_map(|step| step.place.as_ref());
+        let is_test = steps.chain([&finding.place]).any(in_test);
         let counter = match finding.tier {
             _ if !selection.includes(finding.rule) => return false,
             _ if is_test && !options.include_tests => &mut hidden.tests,

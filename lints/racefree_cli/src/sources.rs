@@ -68,7 +68,8 @@ pub(crate) fn read(
         let place = |span: Option<Span>| span.map(|span| Place { file: id, span });
         let problem = |(span, message)| Problem { path: file.name.clone(), place: place(span), message };
         sources.problems.extend(loaded.problems.into_iter().map(problem));
-        if let Some((source, core)) = loaded.content {
+        if let Some((source, mut core)) = loaded.content {
+            core.is_test = file.kind == Kind::Test;
             sources.texts.push(source);
             sources.kinds.push(file.kind);
             sources.files.push(core);

@@ -1,6 +1,6 @@
 //! What a rule reports: the place, the harm, and the interleaving that loses, step by step.
 
-use racefree_syntax::{FileId, Span};
+pub use racefree_analysis::Place;
 
 /// How sure a finding is. The same rule is `Certain` where every step is proven and `Likely` where one is assumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,13 +39,6 @@ impl Severity {
             Self::Warning => "warning",
         }
     }
-}
-
-/// A place in the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    pub file: FileId,
-    pub span: Span,
 }
 
 /// One step of a trace. Steps are in the order of the losing schedule.

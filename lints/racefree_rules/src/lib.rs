@@ -4,6 +4,10 @@ pub mod finding;
 pub mod rules;
 pub mod suppression;
 
+mod handlers;
+mod nil_flow;
+mod story;
+
 pub use finding::{Finding, Place, Severity, Step, Tier};
 pub use rules::{RULES, Rule};
 

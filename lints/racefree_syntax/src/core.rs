@@ -21,6 +21,8 @@ pub struct File {
     pub clauses: usize,
     /// Calls through a value or a computed module, macros' bodies: what later stages cannot see, for `coverage`.
     pub blind_spots: Vec<BlindSpot>,
+    /// Set by who knows the path: a file of tests uses the code in ways the program itself does not.
+    pub is_test: bool,
 }
 
 /// Something the lowering met and could not look into.

@@ -216,10 +216,15 @@ impl<'p> Evaluator<'_, 'p> {
             return Value::never(term);
         }
         if value.is_never() {
-            value = Value::any(term);
+            value = Value::any(term.clone());
+        }
+        // A function of its arguments: asked again, it is the same question, unless it makes something new.
+        let makes_new = [EffectKind::Start, EffectKind::Timer, EffectKind::Monitor].iter().any(|kind| summary.reach & kind.bit() != 0);
+        if !makes_new && !value.term.is_stable() && !matches!(value.alts.first().map(|alt| &alt.shape), Some(Shape::Ref)) {
+            value.term = term;
         }
         value.deps = deps;
-        value.travelled(&OriginKind::Returned { module, name }, self.place(span))
+        value.travelled(&OriginKind::Returned { module, name }, self.place(name_span))
     }
 
     /// Which clauses of a function may take these arguments, one bit each.

@@ -58,7 +58,7 @@ impl Evaluator<'_, '_> {
         value.term = term;
         if model.is_observation() {
             let kind = model.effect.unwrap_or(EffectKind::TableRead);
-            let origin = Origin::observed(kind, module, name, self.place(span));
+            let origin = Origin::observed(kind, module, name, self.place(name_span));
             value = value.from_observation(&origin);
         }
         value.with_deps(deps.join(observation))

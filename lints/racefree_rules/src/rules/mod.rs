@@ -1,5 +1,18 @@
 //! The list of rules, sorted by id.
 
+mod async_removal_order;
+mod catch_misses_exit;
+mod incomplete_exit_catch;
+mod matched_fallible_result;
+mod monitor_after_subscribe;
+mod nil_in_broadcast;
+mod nil_pid_call;
+mod repeated_lookup;
+mod rescue_all_argument_error;
+mod stale_metadata_read;
+mod uncaught_call_to_monitored;
+mod unchecked_io_before_publish;
+
 use crate::finding::{Finding, Severity};
 use racefree_analysis::Program;
 
@@ -12,7 +25,20 @@ pub struct Rule {
     pub since: &'static str,
     /// Its page, Markdown, generated from the head of its file.
     pub doc: &'static str,
-    pub check: fn(&Program, &mut Vec<Finding>),
+    pub check: fn(&Program<'_>, &mut Vec<Finding>),
 }
 
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &async_removal_order::RULE,
+    &catch_misses_exit::RULE,
+    &incomplete_exit_catch::RULE,
+    &matched_fallible_result::RULE,
+    &monitor_after_subscribe::RULE,
+    &nil_in_broadcast::RULE,
+    &nil_pid_call::RULE,
+    &repeated_lookup::RULE,
+    &rescue_all_argument_error::RULE,
+    &stale_metadata_read::RULE,
+    &uncaught_call_to_monitored::RULE,
+    &unchecked_io_before_publish::RULE,
+];

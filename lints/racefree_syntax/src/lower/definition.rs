@@ -147,7 +147,7 @@ impl<'a> Lowering<'a> {
                     clauses: Vec::new(),
                     specs: Vec::new(),
                 };
-                self.module.function(function).clauses.push(clause);
+                self.module.add_clause(function, Some(clause));
             }
         }
     }

@@ -105,13 +105,7 @@ impl<'a> Lowering<'a> {
             clauses: Vec::new(),
             specs: Vec::new(),
         };
-        let entry = self.module.function(function);
-        if entry.origin == FunctionOrigin::Default && clause.is_some() {
-            // A written definition of the same arity takes the place of the one made up.
-            entry.origin = FunctionOrigin::Written;
-            entry.clauses.clear();
-        }
-        entry.clauses.extend(clause);
+        self.module.add_clause(function, clause);
         self.defaults(&head, visibility, is_impl, span);
     }
 
@@ -163,7 +157,7 @@ impl<'a> Lowering<'a> {
                 clauses: Vec::new(),
                 specs: Vec::new(),
             };
-            self.module.function(function).clauses.push(clause);
+            self.module.add_clause(function, Some(clause));
         }
     }
 
@@ -256,10 +250,10 @@ impl<'a> Lowering<'a> {
             span,
             name_span,
             is_impl: false,
-            clauses: vec![clause],
+            clauses: Vec::new(),
             specs: Vec::new(),
         };
-        self.module.function(function);
+        self.module.add_clause(function, Some(clause));
     }
 
     /// Statements outside any module, as one function.

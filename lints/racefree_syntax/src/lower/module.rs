@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{Lowering, Part, Parts};
-use crate::core::{Expr, ExprKind, Function, Import, Module, ModuleKind, Spec, Use};
+use crate::core::{Clause, Expr, ExprKind, Function, FunctionOrigin, Import, Module, ModuleKind, Spec, Use};
 use crate::kinds::{Kind, Op};
 use crate::tree::{NO_NODE, NodeId};
 use crate::words::Form;
@@ -61,19 +61,24 @@ impl Builder {
         self.functions.contains_key(&(name, arity))
     }
 
-    /// The entry of `function`'s name and arity: the one that is there, or `function` itself.
-    pub(super) fn function(&mut self, function: Function) -> &mut Function {
-        let functions = &mut self.module.functions;
-        let next = functions.len();
+    /// Adds `clause` to the entry of `function`'s name and arity: the one that is there, or else `function` itself.
+    pub(super) fn add_clause(&mut self, function: Function, clause: Option<Clause>) {
+        let next = self.module.functions.len();
         let index = *self.functions.entry((function.name, function.arity)).or_insert(next);
-        if let Some(entry) = functions.get_mut(index) {
-            entry.span = entry.span.to(function.span);
-            entry.is_impl |= function.is_impl;
-        } else {
-            functions.push(function);
+        let Some(entry) = self.module.functions.get_mut(index) else {
+            let mut function = function;
+            function.clauses.extend(clause);
+            self.module.functions.push(function);
+            return;
+        };
+        if entry.origin == FunctionOrigin::Default && clause.is_some() {
+            // A written definition takes the place of the one that default arguments made up.
+            entry.origin = function.origin;
+            entry.clauses.clear();
         }
-        // The index is in bounds: either it was, or its function was pushed just now.
-        &mut functions[index]
+        entry.span = entry.span.to(function.span);
+        entry.is_impl |= function.is_impl;
+        entry.clauses.extend(clause);
     }
 
     pub(super) fn set_attribute(&mut self, name: Symbol, value: Expr) {
@@ -199,7 +204,8 @@ impl<'a> Lowering<'a> {
     /// A statement with no meaning to a module; definitions inside it count nevertheless.
     fn other_statement(&mut self, id: NodeId) {
         let found = self.find_definitions(id);
-        if !found && self.is_toplevel() {
+        // A lone name between modules is an `end` too many, more often than a call.
+        if !found && self.is_toplevel() && self.tree.kind(id) != Kind::Identifier {
             self.toplevel.push(id);
         }
     }

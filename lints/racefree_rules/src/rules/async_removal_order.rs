@@ -1,0 +1,15 @@
+//! # x
+
+use super::Rule;
+use crate::finding::{Finding, Severity};
+use racefree_analysis::Program;
+
+pub static RULE: Rule = Rule {
+    id: "async_removal_order",
+    severity: Severity::Warning,
+    since: "0.1.0",
+    doc: include_str!("../../../../priv/rules/async_removal_order.md"),
+    check,
+};
+
+fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}

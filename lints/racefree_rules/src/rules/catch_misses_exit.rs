@@ -1,0 +1,76 @@
+//! # A handler of the wrong kind around a call
+
+use super::Rule;
+use crate::finding::{Finding, Place, Severity, Tier};
+use crate::handlers::{body, is_harmless, plain_request};
+use crate::story::{Story, process_words};
+use racefree_analysis::Program;
+use racefree_analysis::summary::{CatchKind, FunctionId, Summary, Try};
+use racefree_syntax::Span;
+
+pub static RULE: Rule = Rule {
+    id: "catch_misses_exit",
+    severity: Severity::Error,
+    since: "0.1.0",
+    doc: include_str!("../../../../priv/rules/catch_misses_exit.md"),
+    check,
+};
+
+/// Calls through this many functions that do nothing else still count as the call itself.
+const WRAPPERS_MAX: usize = 3;
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    for (id, _) in program.functions() {
+        let summary = program.summary(id);
+        for (index, tried) in summary.tries.iter().enumerate() {
+            findings.extend(finding(program, id, summary, index, tried));
+        }
+    }
+}
+
+/// Reports a handler that cannot take what the body does: the body is a call of another process and nothing else that could fail.
+fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, tried: &Try) -> Option<Finding> {
+    if tried.catches.iter().any(|catch| matches!(catch.kind, CatchKind::Exit | CatchKind::All)) {
+        return None;
+    }
+    let (span, kind) = wrong_handler(tried)?;
+    let mut failing = body(summary, index, tried).filter(|item| !is_harmless(program, item));
+    let request = failing.next()?;
+    let call = plain_request(program, request, WRAPPERS_MAX)?;
+    if failing.any(|other| plain_request(program, other, WRAPPERS_MAX).is_none()) || summary_takes_exit(summary, tried) {
+        return None;
+    }
+    let message = format!("{kind} never takes an exit, and a call of another process fails by an exit");
+    let place = Place { file: program.file_of(id), span };
+    let caller = process_words(program, id);
+    let words = match &call.kind {
+        racefree_analysis::summary::ItemKind::Effect(effect) => crate::story::effect_words(effect),
+        _ => "the call".to_string(),
+    };
+    Some(
+        Story::new(program, &RULE, Tier::Certain, id, place, message)
+            .step(caller.clone(), program.place(id, request.name_span), format!("{words} waits for the other process"))
+            .event("called process", "ends before it replies, or was not there")
+            .step(caller.clone(), place, "is passed over: the exit goes on and ends the caller")
+            .harm(format!("{caller} crashes with the process it called, although a handler stands around the call."))
+            .help("Catch the kind that comes: `catch :exit, _ -> …`.")
+            .done(),
+    )
+}
+
+/// The handler that was meant for the failure: named by its place and in words.
+fn wrong_handler(tried: &Try) -> Option<(Span, &'static str)> {
+    let catch = tried.catches.iter().find_map(|catch| match catch.kind {
+        CatchKind::Error => Some((catch.span, "`catch :error, …`")),
+        CatchKind::Throw { bare: true } => Some((catch.span, "a `catch` without a kind, which takes throws,")),
+        _ => None,
+    });
+    let general = |exceptions: &[racefree_syntax::Symbol]| exceptions.is_empty();
+    let rescue = tried.rescues.iter().find(|rescue| general(&rescue.exceptions) && !rescue.diverges);
+    catch.or_else(|| rescue.map(|rescue| (rescue.span, "`rescue`")))
+}
+
+/// Whether a `try` around this one takes the exit.
+fn summary_takes_exit(summary: &Summary, tried: &Try) -> bool {
+    summary.exit_handling(tried.scope) != racefree_analysis::summary::ExitHandling::Uncaught
+}

@@ -1,0 +1,56 @@
+//! # A list of exit reasons that leaves some out
+
+use super::Rule;
+use crate::finding::{Finding, Place, Severity, Tier};
+use crate::handlers::{body, exits_taken, may_exit};
+use crate::story::{Story, process_words};
+use racefree_analysis::Program;
+use racefree_analysis::summary::{CatchKind, FunctionId, Summary, Try};
+use racefree_models::ExitReason;
+
+pub static RULE: Rule = Rule {
+    id: "incomplete_exit_catch",
+    severity: Severity::Warning,
+    since: "0.1.0",
+    doc: include_str!("../../../../priv/rules/incomplete_exit_catch.md"),
+    check,
+};
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    for (id, _) in program.functions() {
+        let summary = program.summary(id);
+        for (index, tried) in summary.tries.iter().enumerate() {
+            findings.extend(finding(program, id, summary, index, tried));
+        }
+    }
+}
+
+fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, tried: &Try) -> Option<Finding> {
+    let exits = || tried.catches.iter().filter(|catch| catch.kind == CatchKind::Exit);
+    let first = exits().find(|catch| !catch.diverges)?;
+    let (taken, missing) = exits_taken(program, tried);
+    let request = body(summary, index, tried).find(|item| may_exit(program, item))?;
+    if taken.is_empty() || missing.is_empty() {
+        return None;
+    }
+    let tier = if taken.len() > 1 { Tier::Certain } else { Tier::Likely };
+    let (listed, left_out) = (patterns(&taken), patterns(&missing));
+    let message = format!("the process called may be gone in ways that this list of reasons leaves out: {left_out}");
+    let place = Place { file: program.file_of(id), span: first.span };
+    let caller = process_words(program, id);
+    let mut story = Story::new(program, &RULE, tier, id, place, message)
+        .step(caller.clone(), program.place(id, request.name_span), "calls the other process and waits for its reply");
+    let example = missing.iter().find(|reason| reason.pattern.contains("killed")).or(missing.first())?;
+    story = story.event("called process", format!("{}: the call exits with {}", example.when, example.pattern));
+    story = story.step(caller.clone(), place, format!("takes only {listed}; the exit goes on and ends the caller"));
+    Some(
+        story
+            .harm(format!("{caller} crashes with the process it called, in a case that the code means to survive."))
+            .help("Take every exit with `:exit, _` and decide by whether a reply came; the reasons differ with how the other process ends.")
+            .done(),
+    )
+}
+
+fn patterns(reasons: &[&ExitReason]) -> String {
+    reasons.iter().map(|reason| format!("`{}`", reason.pattern)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,15 @@
+//! # x
+
+use super::Rule;
+use crate::finding::{Finding, Severity};
+use racefree_analysis::Program;
+
+pub static RULE: Rule = Rule {
+    id: "stale_metadata_read",
+    severity: Severity::Error,
+    since: "0.1.0",
+    doc: include_str!("../../../../priv/rules/stale_metadata_read.md"),
+    check,
+};
+
+fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}
