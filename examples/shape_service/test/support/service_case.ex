@@ -73,10 +73,15 @@ defmodule ShapeService.ServiceCase do
 
   @doc "Has the log of a shape written to disk."
   def flush(service, handle) do
-    pid = consumer(service, handle)
-    send(pid, :flush)
-    :sys.get_state(pid)
-    :ok
+    case consumer(service, handle) do
+      nil ->
+        raise "#{handle} has no consumer"
+
+      pid ->
+        send(pid, :flush)
+        :sys.get_state(pid)
+        :ok
+    end
   end
 
   @doc "From now on the test receives `{:event, name, attrs, pid}`; processes stop at `held` until `release/2`."
