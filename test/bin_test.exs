@@ -66,7 +66,7 @@ defmodule Racefree.BinTest do
       fake(context, "id", "echo 0")
       fake(context, "apt-get", ~s(echo "apt-get $*"))
       assert {output, 3} = run(context, unquote(command), [])
-      assert output =~ "a C compiler is missing: installing gcc libc6-dev with apt-get, as root"
+      assert output =~ "missing: a C compiler; installing gcc libc6-dev with apt-get, as root"
       assert output =~ "apt-get install -qy --no-install-recommends gcc libc6-dev"
       assert output =~ "cc still does not compile"
     end
@@ -97,8 +97,8 @@ defmodule Racefree.BinTest do
     fake(context, "apt-get", "echo called")
     assert {output, 3} = run(context, "test", [], [{"RACEFREE_NO_INSTALL", "1"}])
 
-    assert output =~
-             "Erlang and Elixir is missing; install it by hand (Debian, Ubuntu: elixir; Homebrew: elixir), for RACEFREE_NO_INSTALL is set"
+    assert output =~ "missing: Erlang and Elixir; install by hand (Debian, Ubuntu: elixir; Homebrew: elixir)"
+    assert output =~ "for RACEFREE_NO_INSTALL is set"
 
     refute output =~ "called"
   end

@@ -29,8 +29,10 @@ find_home() {
     if [ -z "${HOME:-}" ]; then
         HOME=
         if has getent; then HOME=$(getent passwd "$(id -u)" | cut -d: -f6); fi
-        [ -d "$HOME" ] || HOME=$root/target/home
-        mkdir -p "$HOME"
+        if ! [ -d "$HOME" ]; then
+            HOME=$root/target/home
+            mkdir -p "$HOME" 2>/dev/null || fail "HOME is not set, and $root/target cannot be written to; set HOME"
+        fi
         export HOME
     fi
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
@@ -83,14 +85,14 @@ need_elixir() {
 
 # install_packages WHAT APT-NAMES BREW-NAMES: says what it does, or why it can't and what to install.
 install_packages() {
-    by_hand="$1 is missing; install it by hand (Debian, Ubuntu: $2; Homebrew: $3)"
+    by_hand="missing: $1; install by hand (Debian, Ubuntu: $2; Homebrew: $3)"
     if [ -n "${RACEFREE_NO_INSTALL:-}" ]; then
         fail "$by_hand, for RACEFREE_NO_INSTALL is set"
     elif has apt-get; then
         install_with_apt "$1" "$2"
     elif has brew; then
         [ "$(id -u)" -ne 0 ] || fail "$by_hand, for Homebrew does not run as root"
-        say "$1 is missing: installing $3 with Homebrew"
+        say "missing: $1; installing $3 with Homebrew"
         # shellcheck disable=SC2086 # a list of names
         brew install $3 || fail "$by_hand, for Homebrew failed"
     else
@@ -109,7 +111,7 @@ install_with_apt() {
         as_root="sudo -n" how="with sudo"
         sudo -n true 2>/dev/null || fail "$by_hand, for sudo wants a password and there is no terminal to ask"
     fi
-    say "$1 is missing: installing $2 with apt-get, $how"
+    say "missing: $1; installing $2 with apt-get, $how"
     # A list that cannot be refreshed may still be good enough.
     # shellcheck disable=SC2086
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q || say "apt-get update failed; trying with the lists that are here"
