@@ -97,7 +97,9 @@ defmodule Racefree.BinTest do
     fake(context, "apt-get", "echo called")
     assert {output, 3} = run(context, "test", [], [{"RACEFREE_NO_INSTALL", "1"}])
 
-    assert output =~ "missing: Erlang and Elixir; install by hand (Debian, Ubuntu: elixir; Homebrew: elixir)"
+    assert output =~
+             "missing: Erlang and Elixir; install by hand (Debian, Ubuntu: elixir; Homebrew: elixir)"
+
     assert output =~ "for RACEFREE_NO_INSTALL is set"
 
     refute output =~ "called"
