@@ -26,6 +26,17 @@ defmodule Racefree.ExamplesTest do
     assert faulty == repaired
   end
 
+  test "RACES.md lists the places of expected.txt" do
+    expected = [@root, "examples/shape_service/expected.txt"] |> Path.join() |> File.read!()
+    table = [@root, "examples/RACES.md"] |> Path.join() |> File.read!()
+    rows = Regex.scan(~r/^\| `(\w+)` \| `(\S+:\d+)` \|/m, table, capture: :all_but_first)
+
+    assert rows != []
+
+    assert Enum.map_join(rows, fn [rule, place] -> "#{rule} lib/shape_service/#{place}\n" end) ==
+             expected
+  end
+
   # Without the linter the Rust half has not been built; bin/test builds it first.
   if not File.exists?(@linter), do: @tag(skip: "the linter is not built")
 
