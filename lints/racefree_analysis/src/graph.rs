@@ -35,7 +35,14 @@ impl CallGraph {
     /// Tarjan's algorithm (1972), with a stack of its own in place of recursion.
     pub fn components(&self) -> Vec<Component> {
         let count = self.edges.len();
-        let mut search = Search { index: vec![0; count], low: vec![0; count], on_stack: vec![false; count], stack: Vec::new(), next: 1, found: Vec::new() };
+        let mut search = Search {
+            index: vec![0; count],
+            low: vec![0; count],
+            on_stack: vec![false; count],
+            stack: Vec::new(),
+            next: 1,
+            found: Vec::new(),
+        };
         for root in 0..count {
             if search.index.get(root) == Some(&0) {
                 self.search_from(root, &mut search);

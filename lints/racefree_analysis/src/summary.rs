@@ -198,7 +198,9 @@ pub enum CatchKind {
     Exit,
     Error,
     /// `:throw`, or a bare `catch pattern ->`; the flag tells a bare one.
-    Throw { bare: bool },
+    Throw {
+        bare: bool,
+    },
     /// A variable or `_`.
     All,
 }

@@ -40,7 +40,11 @@ pub enum TermKind {
     Result(Term),
     Tuple(Vec<Term>),
     /// A function of its arguments, as far as is known.
-    Apply { module: Symbol, name: Symbol, args: Vec<Term> },
+    Apply {
+        module: Symbol,
+        name: Symbol,
+        args: Vec<Term>,
+    },
     /// Put together of parts at run time: an interpolated atom or string.
     Join(Symbol, Vec<Term>),
     /// Something new, made or first seen at this place.
@@ -124,12 +128,9 @@ impl Term {
                 TermKind::Apply { module: *module, name: *name, args: args.iter().map(|part| part.substitute(argument)).collect() }
             }
             TermKind::Join(text, parts) => TermKind::Join(*text, parts.iter().map(|part| part.substitute(argument)).collect()),
-            TermKind::Atom(_)
-            | TermKind::Integer(_)
-            | TermKind::Text(_)
-            | TermKind::SelfPid
-            | TermKind::Site(..)
-            | TermKind::Cut(_) => return self.clone(),
+            TermKind::Atom(_) | TermKind::Integer(_) | TermKind::Text(_) | TermKind::SelfPid | TermKind::Site(..) | TermKind::Cut(_) => {
+                return self.clone();
+            }
         };
         Self::new(kind)
     }

@@ -57,9 +57,16 @@ pub enum Shape {
     Map(Arc<MapShape>),
     /// An anonymous function of the clause under evaluation, by number. It never leaves its function's summary.
     Closure(u32),
-    Function { module: Symbol, name: Symbol, arity: u32 },
+    Function {
+        module: Symbol,
+        name: Symbol,
+        arity: u32,
+    },
     /// What the caller gave: resolved when the summary is used.
-    Symbolic { term: Term, not_nil: bool },
+    Symbolic {
+        term: Term,
+        not_nil: bool,
+    },
 }
 
 #[derive(Debug, Clone, Default)]

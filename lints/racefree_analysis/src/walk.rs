@@ -1,10 +1,10 @@
 //! Walking what a function does, callees included, with their values in the terms of the function walked from.
 
+use crate::Place;
 use crate::eval::Frame;
 use crate::program::Program;
 use crate::summary::{Effect, ExitHandling, FunctionId, Item, ItemKind, ScopeKind, Summary};
 use crate::value::Value;
-use crate::Place;
 use smallvec::SmallVec;
 
 /// Effects visited in one walk at most.

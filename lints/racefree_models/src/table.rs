@@ -50,8 +50,7 @@ impl Models {
 
     /// Adds a model file; a later entry for the same function takes the place of an earlier one.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), ModelError> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| ModelError { file: file.to_string(), message: error.to_string() })?;
+        let document: Document = toml::from_str(text).map_err(|error| ModelError { file: file.to_string(), message: error.to_string() })?;
         for module in document.module {
             for function in module.functions {
                 let function = Arc::new(function);
@@ -112,7 +111,8 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused() {
         let mut models = Models::default();
-        let error = models.add("x.toml", "[[module]]\nname = \"A\"\nfunctions = [{ name = \"f\", arity = [1], efect = \"call\" }]").unwrap_err();
+        let error =
+            models.add("x.toml", "[[module]]\nname = \"A\"\nfunctions = [{ name = \"f\", arity = [1], efect = \"call\" }]").unwrap_err();
         assert!(error.message.contains("efect"), "{error}");
     }
 }

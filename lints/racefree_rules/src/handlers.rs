@@ -21,7 +21,9 @@ pub(crate) fn exits_taken<'m>(program: &'m Program<'_>, tried: &Try) -> (Vec<&'m
 fn takes(pattern: &Pattern, shape: &Returns, guard: Option<&[Symbol]>) -> bool {
     match (&pattern.kind, shape) {
         (PatternKind::Wild | PatternKind::Bind(_), Returns::Any) => true,
-        (PatternKind::Wild | PatternKind::Bind(_), _) => guard.is_none_or(|named| head_atoms(shape).iter().all(|atom| named.contains(atom))),
+        (PatternKind::Wild | PatternKind::Bind(_), _) => {
+            guard.is_none_or(|named| head_atoms(shape).iter().all(|atom| named.contains(atom)))
+        }
         (PatternKind::Atom(a), Returns::Atom(b)) => a == b,
         (PatternKind::Tuple(patterns), Returns::Tuple(parts)) if patterns.len() == parts.len() => {
             patterns.iter().zip(parts).all(|(pattern, part)| takes(pattern, part, guard))

@@ -5,6 +5,7 @@ pub mod rules;
 pub mod suppression;
 
 mod handlers;
+mod identity;
 mod nil_flow;
 mod story;
 

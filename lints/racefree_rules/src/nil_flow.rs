@@ -34,13 +34,16 @@ fn finding(program: &Program<'_>, rule: &Rule, flow: &NilFlow) -> Option<Finding
     };
     let caller = process_words(program, flow.meeting);
     let place = point(program, function, item);
-    let mut story = Story::new(program, rule, tier(flow), function, place, message).event("other process", "the process looked for ends, or is removed");
+    let mut story = Story::new(program, rule, tier(flow), function, place, message)
+        .event("other process", "the process looked for ends, or is removed");
     story = story.origin(&caller, &flow.origin);
     for site in &flow.way {
         story = story.step(caller.clone(), *site, "passes it on");
     }
     let harm = if flow.in_loop {
-        format!("{caller} fails in the middle of the loop: the processes behind the missing one are not reached, and all that it serves fails with it.")
+        format!(
+            "{caller} fails in the middle of the loop: the processes behind the missing one are not reached, and all that it serves fails with it."
+        )
     } else {
         format!("{caller} fails because another process ended, although that is a normal event.")
     };

@@ -64,7 +64,14 @@ fn accepts_any_nesting_on_a_small_stack() {
                 let parsed = parse(&text);
                 let names: Vec<&str> = parsed.file.modules.iter().flat_map(|m| &m.functions).map(|f| f.name.as_str()).collect();
                 assert!(names.contains(&"g") || !parsed.problems.is_empty(), "{open}{close} {depth}: {names:?}");
-                drop(parsed.file.modules.iter().map(|m| m.functions.iter().map(|f| f.clauses.clone()).collect::<Vec<_>>()).collect::<Vec<_>>());
+                drop(
+                    parsed
+                        .file
+                        .modules
+                        .iter()
+                        .map(|m| m.functions.iter().map(|f| f.clauses.clone()).collect::<Vec<_>>())
+                        .collect::<Vec<_>>(),
+                );
             });
         }
     }
@@ -145,9 +152,61 @@ fn accepts_every_prefix() {
 #[test]
 fn accepts_random_edits() {
     const PIECES: &[&str] = &[
-        "", " ", "\n", "do", "end", "fn", "->", "(", ")", "[", "]", "{", "}", "<<", ">>", "\"", "\"\"\"", "'", "#{", "&1", "&", "|>", "|", "=", "\\\\", "def f",
-        "defmodule", "@", ".", ",", ":", "::", "%", "~s(", "when", "else", "rescue", "^", "\u{0}", "é", "\\", "#", "if", "case", "with", "for", "unquote(",
-        "quote do", "alias A.{", "x: ", "1..", "//", "not in", "?", ";",
+        "",
+        " ",
+        "\n",
+        "do",
+        "end",
+        "fn",
+        "->",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "<<",
+        ">>",
+        "\"",
+        "\"\"\"",
+        "'",
+        "#{",
+        "&1",
+        "&",
+        "|>",
+        "|",
+        "=",
+        "\\\\",
+        "def f",
+        "defmodule",
+        "@",
+        ".",
+        ",",
+        ":",
+        "::",
+        "%",
+        "~s(",
+        "when",
+        "else",
+        "rescue",
+        "^",
+        "\u{0}",
+        "é",
+        "\\",
+        "#",
+        "if",
+        "case",
+        "with",
+        "for",
+        "unquote(",
+        "quote do",
+        "alias A.{",
+        "x: ",
+        "1..",
+        "//",
+        "not in",
+        "?",
+        ";",
     ];
     let mut parser = Parser::new();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

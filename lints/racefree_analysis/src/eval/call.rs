@@ -176,14 +176,7 @@ impl<'p> Evaluator<'_, 'p> {
         Term::new(TermKind::Apply { module, name, args: args.iter().map(|arg| arg.term.clone()).collect() })
     }
 
-    pub(super) fn call_program(
-        &mut self,
-        id: FunctionId,
-        args: Vec<Value>,
-        span: Span,
-        name_span: Span,
-        usage: Usage,
-    ) -> Value {
+    pub(super) fn call_program(&mut self, id: FunctionId, args: Vec<Value>, span: Span, name_span: Span, usage: Usage) -> Value {
         let base = self.base;
         let summaries = self.summaries;
         let Some(entry) = base.definitions.function(id) else { return Value::any(self.site(span)) };
@@ -234,11 +227,7 @@ impl<'p> Evaluator<'_, 'p> {
         }
         let mut mask = 0;
         for (index, clause) in function.clauses.iter().take(64).enumerate() {
-            let possible = clause
-                .params
-                .iter()
-                .zip(args)
-                .all(|(pattern, arg)| arg.is_never() || !self.narrow(arg, pattern).is_never());
+            let possible = clause.params.iter().zip(args).all(|(pattern, arg)| arg.is_never() || !self.narrow(arg, pattern).is_never());
             if possible {
                 mask |= 1 << index;
             }

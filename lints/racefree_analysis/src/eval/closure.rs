@@ -161,11 +161,13 @@ impl<'p> Evaluator<'_, 'p> {
                 }
                 result
             }
-            Shape::Function { module, name, arity } => match self.base.models.function(*module, *name, *arity).and_then(|model| model.tests) {
-                Some(racefree_models::Test::Nil) if !kept => element.clone().not_atom(self.base.nil),
-                Some(racefree_models::Test::NoAtom) if kept => element.clone().not_any_atom(),
-                _ => element.clone(),
-            },
+            Shape::Function { module, name, arity } => {
+                match self.base.models.function(*module, *name, *arity).and_then(|model| model.tests) {
+                    Some(racefree_models::Test::Nil) if !kept => element.clone().not_atom(self.base.nil),
+                    Some(racefree_models::Test::NoAtom) if kept => element.clone().not_any_atom(),
+                    _ => element.clone(),
+                }
+            }
             _ => element.clone(),
         }
     }

@@ -344,7 +344,9 @@ impl<'p> Evaluator<'_, 'p> {
             self.for_step(step, span);
         }
         let result = match (&for_.reduce, initial) {
-            (Some((_, clauses)), Some(initial)) => self.clauses_of(&Value::any(initial.term.clone()).join(initial, &self.site(span)), None, clauses, span, Usage::Used),
+            (Some((_, clauses)), Some(initial)) => {
+                self.clauses_of(&Value::any(initial.term.clone()).join(initial, &self.site(span)), None, clauses, span, Usage::Used)
+            }
             _ => self.expression(&for_.body, if into.is_some() { Usage::Used } else { Usage::Discarded }),
         };
         self.close_arm(&mut fork, result.clone());
@@ -448,8 +450,7 @@ impl<'p> Evaluator<'_, 'p> {
         self.open_scope(ScopeKind::Handler(index));
         let rescues: Vec<RescueSummary> =
             parts.rescues.iter().map(|rescue| self.rescue(&mut fork, rescue, cause.as_ref(), usage)).collect();
-        let catches: Vec<CatchSummary> =
-            parts.catches.iter().map(|catch| self.catch(&mut fork, catch, cause.as_ref(), usage)).collect();
+        let catches: Vec<CatchSummary> = parts.catches.iter().map(|catch| self.catch(&mut fork, catch, cause.as_ref(), usage)).collect();
         let result = self.close_fork(fork);
         if let Some(after) = &parts.after {
             let diverged = std::mem::replace(&mut self.diverged, false);
@@ -545,7 +546,8 @@ impl<'p> Evaluator<'_, 'p> {
             }
             ItemKind::Call { callee, .. } => {
                 let reach = self.summaries.get(*callee)?.reach;
-                let kind = [EffectKind::Lookup, EffectKind::TableRead, EffectKind::Call].into_iter().find(|kind| reach & kind.bit() != 0)?;
+                let kind =
+                    [EffectKind::Lookup, EffectKind::TableRead, EffectKind::Call].into_iter().find(|kind| reach & kind.bit() != 0)?;
                 let entry = self.base.definitions.function(*callee)?;
                 let module = self.base.definitions.entry(entry.module)?.module.name;
                 Some(Origin::observed(kind, module, entry.function.name, self.place(item.span)))

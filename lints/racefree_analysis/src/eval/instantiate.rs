@@ -85,7 +85,11 @@ impl Frame<'_> {
         }
         let function = self.resolve(function);
         let result = Term::new(TermKind::Result(function.term.clone()));
-        if function.alts.iter().any(|alt| matches!(alt.shape, Shape::Symbolic { .. })) { Value::symbolic(result) } else { Value::any(result) }
+        if function.alts.iter().any(|alt| matches!(alt.shape, Shape::Symbolic { .. })) {
+            Value::symbolic(result)
+        } else {
+            Value::any(result)
+        }
     }
 
     pub(crate) fn term(&self, term: &Term) -> Term {

@@ -38,8 +38,11 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     let message = format!("the process called may be gone in ways that this list of reasons leaves out: {left_out}");
     let place = Place { file: program.file_of(id), span: first.span };
     let caller = process_words(program, id);
-    let mut story = Story::new(program, &RULE, tier, id, place, message)
-        .step(caller.clone(), program.place(id, request.name_span), "calls the other process and waits for its reply");
+    let mut story = Story::new(program, &RULE, tier, id, place, message).step(
+        caller.clone(),
+        program.place(id, request.name_span),
+        "calls the other process and waits for its reply",
+    );
     let example = missing.iter().find(|reason| reason.pattern.contains("killed")).or(missing.first())?;
     story = story.event("called process", format!("{}: the call exits with {}", example.when, example.pattern));
     story = story.step(caller.clone(), place, format!("takes only {listed}; the exit goes on and ends the caller"));

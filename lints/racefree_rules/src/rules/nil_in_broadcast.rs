@@ -1,8 +1,8 @@
 //! # One missing process ends a message to many
 
 use super::Rule;
-use crate::nil_flow::report;
 use crate::finding::{Finding, Severity};
+use crate::nil_flow::report;
 use racefree_analysis::Program;
 
 pub static RULE: Rule = Rule {

@@ -1,8 +1,8 @@
 //! # A lookup that found nobody is used as a process
 
 use super::Rule;
-use crate::nil_flow::report;
 use crate::finding::{Finding, Severity};
+use crate::nil_flow::report;
 use racefree_analysis::Program;
 
 pub static RULE: Rule = Rule {

@@ -1,8 +1,13 @@
-//! # x
+//! # The same process looked up again and again
 
 use super::Rule;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, Tier};
+use crate::identity::{is_resolved_anew, lookup_of};
+use crate::story::{Story, effect_words, first_point, process_words};
 use racefree_analysis::Program;
+use racefree_analysis::summary::{ExitHandling, FunctionId};
+use racefree_analysis::walk::Event;
+use racefree_models::EffectKind;
 
 pub static RULE: Rule = Rule {
     id: "repeated_lookup",
@@ -12,4 +17,75 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}
+const USES: u64 = 1 << EffectKind::Call as u64
+    | 1 << EffectKind::Cast as u64
+    | 1 << EffectKind::Send as u64
+    | 1 << EffectKind::Monitor as u64
+    | 1 << EffectKind::Link as u64
+    | 1 << EffectKind::Stop as u64;
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    for (id, _) in program.functions() {
+        if program.has_pair(program.summary(id), USES, USES) {
+            findings.extend(check_function(program, id));
+        }
+    }
+}
+
+/// The first two uses of one process, each with a lookup of its own, of which neither handles that the process went.
+fn check_function(program: &Program<'_>, id: FunctionId) -> Option<Finding> {
+    let events = program.events(id, USES);
+    let uses: Vec<&Event<'_>> = events.iter().filter(|event| is_use(program, event)).collect();
+    for (index, first) in uses.iter().enumerate() {
+        let again: Vec<&&Event<'_>> = uses
+            .get(index + 1..)?
+            .iter()
+            .filter(|later| later.first_item() != first.first_item() && is_again(first, later) && first.compatible(later, program))
+            .collect();
+        let second = again.first()?;
+        let binding = again.iter().copied().chain([first]).any(|event| is_binding(event));
+        if binding && first.effect.kind == EffectKind::Call || again.len() > 1 {
+            return Some(finding(program, id, first, second, again.len() + 1));
+        }
+    }
+    None
+}
+
+fn is_use(program: &Program<'_>, event: &Event<'_>) -> bool {
+    event.here(program) && event.target().is_some_and(|target| is_resolved_anew(target) && target.term.is_stable()) && {
+        let exits = event.effect.model.exits && event.exit_handling(program).0 != ExitHandling::Uncaught;
+        !exits
+    }
+}
+
+fn is_again(first: &Event<'_>, later: &Event<'_>) -> bool {
+    match (first.target(), later.target()) {
+        (Some(a), Some(b)) => a.term == b.term && lookup_of(first, a) != lookup_of(later, b),
+        _ => false,
+    }
+}
+
+/// A use that ties the caller to the very process it found.
+fn is_binding(event: &Event<'_>) -> bool {
+    matches!(event.effect.kind, EffectKind::Monitor | EffectKind::Link)
+}
+
+fn finding(program: &Program<'_>, id: FunctionId, first: &Event<'_>, second: &Event<'_>, count: usize) -> Finding {
+    let tier = if count > 2 { Tier::Certain } else { Tier::Likely };
+    let caller = process_words(program, id);
+    let message = format!("{count} steps look the same process up, each for itself: they may find different processes, or none");
+    Story::new(program, &RULE, tier, id, first_point(program, second), message)
+        .way(&caller, first)
+        .step(caller.clone(), first.place(program), format!("{} goes to the process found first", effect_words(first.effect)))
+        .event("other process", "ends; another may take its name")
+        .step(caller.clone(), first_point(program, second), "looks it up again")
+        .way(&caller, second)
+        .step(
+            caller.clone(),
+            second.place(program),
+            format!("{} goes to nobody, or to a process that knows nothing of the first step", effect_words(second.effect)),
+        )
+        .harm(format!("{caller} fails half-way, or goes on with a process that has not seen the earlier steps."))
+        .help("Look the process up once, monitor that pid, and use it for all steps.")
+        .done()
+}

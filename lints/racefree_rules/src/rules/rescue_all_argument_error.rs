@@ -2,7 +2,7 @@
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};
-use crate::handlers::body;
+use crate::handlers::{body, is_harmless};
 use crate::story::{Story, effect_words, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, Item, ItemKind, RescueSummary, Summary, Try};
@@ -51,24 +51,20 @@ struct Cover {
     table_words: String,
     /// Something else that raises the same exception.
     other: Option<(Place, String)>,
-    /// Functions nobody knows.
-    foreign: usize,
 }
 
-fn finding(
-    program: &Program<'_>,
-    id: FunctionId,
-    summary: &Summary,
-    index: usize,
-    tried: &Try,
-    rescue: &RescueSummary,
-) -> Option<Finding> {
+fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, tried: &Try, rescue: &RescueSummary) -> Option<Finding> {
     let mut cover = Cover::default();
-    for item in body(summary, index, tried) {
-        cover.item(program, id, item);
+    let items: Vec<&Item> = body(summary, index, tried).collect();
+    let first = items.iter().position(|item| program.item_reach(item) & TABLE != 0)?;
+    for (position, item) in items.iter().enumerate() {
+        // Pure code up to the first operation makes the table's name and the key.
+        if position >= first || !is_harmless(program, item) {
+            cover.item(program, id, item);
+        }
     }
     let table = cover.table?;
-    let broad = cover.functions.len() >= BROAD && cover.foreign > 0;
+    let broad = cover.functions.len() >= BROAD;
     if cover.other.is_none() && !broad {
         return None;
     }
@@ -77,12 +73,16 @@ fn finding(
     let count = cover.functions.len();
     let message = match &cover.other {
         Some((_, words)) => format!("this rescue is for a table that may be gone, and takes the ArgumentError of {words} for the same"),
-        None => format!("this rescue is for a table that may be gone, and stands around {count} functions: any ArgumentError in them is taken for the same"),
+        None => format!(
+            "this rescue is for a table that may be gone, and stands around {count} functions: any ArgumentError in them is taken for the same"
+        ),
     };
     let caller = process_words(program, id);
-    let mut story = Story::new(program, &RULE, tier, id, place, message)
-        .event("table owner", "ends, and its table with it")
-        .step(caller.clone(), table, format!("{} raises ArgumentError: this is what the rescue is for", cover.table_words));
+    let mut story = Story::new(program, &RULE, tier, id, place, message).event("table owner", "ends, and its table with it").step(
+        caller.clone(),
+        table,
+        format!("{} raises ArgumentError: this is what the rescue is for", cover.table_words),
+    );
     if let Some((place, words)) = cover.other {
         story = story.step(caller.clone(), place, format!("{words} raises ArgumentError too, for a reason of its own"));
     }
@@ -119,8 +119,7 @@ impl Cover {
                     Some(model) if model.raises.iter().any(|raised| raised == bad) => {
                         self.other.get_or_insert((here, format!("`{}`", crate::story::call_words(*module, *name))));
                     }
-                    Some(_) => {}
-                    None => self.foreign += 1,
+                    _ => {}
                 }
             }
             ItemKind::Call { callee, .. } => self.function(program, *callee),

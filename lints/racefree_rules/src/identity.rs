@@ -1,0 +1,71 @@
+//! Whether two requests go to the same process, and whether they can disagree about which one that is.
+
+use racefree_analysis::Program;
+use racefree_analysis::term::{Term, TermKind};
+use racefree_analysis::value::{OriginKind, Value};
+use racefree_analysis::walk::Event;
+use racefree_models::EffectKind;
+
+/// How two targets are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// One value serves both.
+    OneValue,
+    /// The same question was asked twice: the answers may differ.
+    LookedUpTwice,
+}
+
+/// How the targets of two events of one walk are the same process, if they are.
+pub(crate) fn same_process(program: &Program<'_>, a: &Event<'_>, b: &Event<'_>) -> Option<Identity> {
+    let (left, right) = (a.target()?, b.target()?);
+    if left.term == right.term && is_identity(&left.term) {
+        let twice = is_resolved_anew(left) && is_resolved_anew(right) && lookup_of(a, left) != lookup_of(b, right);
+        return Some(if twice { Identity::LookedUpTwice } else { Identity::OneValue });
+    }
+    if same_name(program, left, right) {
+        return Some(Identity::LookedUpTwice);
+    }
+    None
+}
+
+/// A name on one side and a lookup of the same name on the other.
+fn same_name(program: &Program<'_>, left: &Value, right: &Value) -> bool {
+    let name = |value: &Value| looked_up_name(&value.term).unwrap_or_else(|| value.term.clone());
+    let (left_name, right_name) = (name(left), name(right));
+    left_name == right_name
+        && is_identity(&left_name)
+        && (is_resolved_anew(left) || program.server_named(left).is_some())
+        && (is_resolved_anew(right) || program.server_named(right).is_some())
+}
+
+/// The key of a lookup, when the term is one.
+fn looked_up_name(term: &Term) -> Option<Term> {
+    match term.kind() {
+        TermKind::Apply { args, .. } if args.len() == 1 => args.first().cloned(),
+        _ => None,
+    }
+}
+
+/// Whether equal terms mean the same process: not for what differs from one moment to the next without a question asked.
+fn is_identity(term: &Term) -> bool {
+    term.is_stable() && !matches!(term.kind(), TermKind::SelfPid | TermKind::Atom(_) if term_is_nil(term))
+}
+
+fn term_is_nil(term: &Term) -> bool {
+    matches!(term.kind(), TermKind::Atom(name) if racefree_analysis::value::is_absent(*name))
+}
+
+/// Whether the value came from a look at shared state.
+pub(crate) fn is_resolved_anew(value: &Value) -> bool {
+    value
+        .origin()
+        .is_some_and(|origin| matches!(origin.root().kind, OriginKind::Observed { effect: EffectKind::Lookup | EffectKind::TableRead, .. }))
+}
+
+/// Which lookup a target came from: the item of the walk's root under which it was made, or the place in the root where its value was got.
+pub(crate) fn lookup_of(event: &Event<'_>, target: &Value) -> (usize, Option<racefree_analysis::Place>) {
+    match target.origin() {
+        Some(origin) if event.path.len() == 1 => (usize::MAX, Some(origin.place)),
+        _ => (event.first_item(), None),
+    }
+}
