@@ -5,6 +5,7 @@
 //! and knows nothing of OTP: names are resolved through `alias`, macros are left as calls, and what a call means is the models' business.
 
 pub mod core;
+mod depth;
 pub mod dump;
 mod kinds;
 mod lower;

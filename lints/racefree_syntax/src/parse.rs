@@ -3,6 +3,7 @@
 use tree_sitter::{ParseOptions, ParseState};
 
 use crate::core::File;
+use crate::depth;
 use crate::lower::{self, Lowering};
 use crate::span::{LineIndex, Span};
 use crate::tree::Tree;
@@ -73,6 +74,9 @@ impl Parser {
         let lines = LineIndex::new(text);
         if text.len() > SOURCE_BYTES_MAX {
             return unread(text, lines, format!("larger than {} MiB: not analysed", SOURCE_BYTES_MAX >> 20));
+        }
+        if depth::is_excessive(text) {
+            return unread(text, lines, "blocks nested too deep: not analysed".to_owned());
         }
         let Some(source) = self.tree(text) else {
             return unread(text, lines, "takes too long to parse: not analysed".to_owned());
