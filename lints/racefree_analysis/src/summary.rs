@@ -26,6 +26,7 @@ pub struct Summary {
     pub arms: Vec<Arm>,
     pub scopes: Vec<Scope>,
     pub tries: Vec<Try>,
+    pub misfits: Vec<Misfit>,
     /// Closures it was given, that it calls or passes on.
     pub closures: Vec<ParamClosure>,
     /// Kinds of effects it has, those of its callees included: the union of [`EffectKind::bit`].
@@ -37,6 +38,20 @@ pub struct ClauseSummary {
     pub returns: Value,
     /// No path through the clause returns.
     pub diverges: bool,
+}
+
+/// `pattern = value` where some observed value does not match: it raises then.
+#[derive(Debug)]
+pub struct Misfit {
+    /// The whole match.
+    pub span: Span,
+    pub pattern: Span,
+    pub clause: u16,
+    pub scope: ScopeId,
+    /// The item whose result was matched.
+    pub item: Option<u32>,
+    /// The alternatives that do not match.
+    pub value: Value,
 }
 
 /// A closure that came in as a parameter and is run.

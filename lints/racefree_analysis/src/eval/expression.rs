@@ -2,7 +2,7 @@
 
 use super::pattern::{atom_of, is_irrefutable};
 use super::{ClosureCode, Evaluator};
-use crate::summary::{CatchKind, CatchPattern, CatchSummary, ItemKind, RescueSummary, ScopeKind, Try, Usage};
+use crate::summary::{CatchKind, CatchPattern, CatchSummary, ItemKind, Misfit, RescueSummary, ScopeKind, Try, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Origin, OriginKind, Shape, Value};
 use racefree_models::EffectKind;
@@ -177,6 +177,9 @@ impl<'p> Evaluator<'_, 'p> {
         let usage = if is_irrefutable(pattern) { Usage::Used } else { Usage::Matched(span) };
         let found = self.expression(value, usage);
         let mut narrowed = self.narrow(&found, pattern);
+        if usage != Usage::Used {
+            self.note_misfit(&found, pattern, span);
+        }
         if narrowed.is_never() {
             // What is known says it cannot match: then what is known is not enough to go on with.
             narrowed = Value::any(found.term.clone()).with_deps(found.deps);
@@ -184,6 +187,22 @@ impl<'p> Evaluator<'_, 'p> {
         self.narrow_source(value, pattern, &narrowed);
         self.bind(pattern, &narrowed);
         narrowed
+    }
+
+    /// Remembers what was observed and does not match.
+    fn note_misfit(&mut self, found: &Value, pattern: &'p Pattern, span: Span) {
+        if self.silent || self.diverged {
+            return;
+        }
+        let one = |alt: &crate::value::Alt| Value { alts: smallvec::smallvec![alt.clone()], term: found.term.clone(), deps: found.deps };
+        let unfit = |alt: &crate::value::Alt| alt.origin.is_some() && self.narrow(&one(alt), pattern).is_never();
+        let value = found.clone().filter(unfit);
+        if value.is_never() {
+            return;
+        }
+        let item = self.items.iter().rposition(|item| item.usage == Usage::Matched(span)).map(|index| index as u32);
+        let value = value.settled(3);
+        self.misfits.push(Misfit { span, pattern: pattern.span, clause: self.clause, scope: self.scope, item, value });
     }
 
     fn block(&mut self, parts: &'p [Expr], span: Span, usage: Usage) -> Value {

@@ -28,6 +28,7 @@ impl<'p> Evaluator<'_, 'p> {
             arms: self.arms,
             scopes: self.scopes,
             tries: self.tries,
+            misfits: self.misfits,
             closures: self.param_closures,
             reach,
         }

@@ -20,7 +20,7 @@ use crate::Place;
 use crate::program::Base;
 use crate::resolve::FunctionEntry;
 use crate::summary::{
-    Arm, ArmId, ClauseSummary, FunctionId, Item, ItemKind, ModuleId, ParamClosure, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
+    Arm, ArmId, ClauseSummary, FunctionId, Item, ItemKind, Misfit, ModuleId, ParamClosure, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
 };
 use crate::term::Term;
 use crate::value::{Deps, Value};
@@ -53,6 +53,7 @@ pub(crate) struct Evaluator<'a, 'p> {
     arms: Vec<Arm>,
     scopes: Vec<Scope>,
     tries: Vec<Try>,
+    misfits: Vec<Misfit>,
     param_closures: Vec<ParamClosure>,
     closures: Vec<ClosureCode<'p>>,
     attributes: FxHashMap<Symbol, Value>,
@@ -90,6 +91,7 @@ pub(crate) fn evaluate<'p>(base: &Base<'p>, summaries: &dyn Summaries, function:
         arms: vec![Arm { fork: 0, parent: None }],
         scopes: vec![Scope { kind: ScopeKind::Function, parent: None }],
         tries: Vec::new(),
+        misfits: Vec::new(),
         param_closures: Vec::new(),
         closures: Vec::new(),
         attributes: FxHashMap::default(),

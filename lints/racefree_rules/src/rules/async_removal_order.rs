@@ -1,8 +1,13 @@
-//! # x
+//! # What is looked up goes first, who looks it up later
 
 use super::Rule;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, Tier};
+use crate::story::{Story, effect_words, first_point, point, process_words, server_words};
 use racefree_analysis::Program;
+use racefree_analysis::summary::{FunctionId, Handled, Item, ItemKind};
+use racefree_analysis::value::{Alt, Shape, Value};
+use racefree_analysis::walk::Event;
+use racefree_models::{EffectKind, Role};
 
 pub static RULE: Rule = Rule {
     id: "async_removal_order",
@@ -12,4 +17,119 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}
+const REMOVES: u64 = 1 << EffectKind::TableDelete as u64 | 1 << EffectKind::StoreDelete as u64;
+const REQUEST: u64 = 1 << EffectKind::Call as u64;
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    for (id, _) in program.functions() {
+        if program.has_pair(program.summary(id), REMOVES, REQUEST) {
+            findings.extend(check_function(program, id));
+        }
+    }
+}
+
+/// A removal that takes effect at once, and after it a request to forget the same key that is answered before it is carried out.
+fn check_function(program: &Program<'_>, id: FunctionId) -> Option<Finding> {
+    let events = program.events(id, REMOVES | REQUEST);
+    for (index, request) in events.iter().enumerate().filter(|(_, event)| event.effect.kind == EffectKind::Call) {
+        let (Some(message), true) = (request.message(), request.here(program)) else { continue };
+        let Some(tag) = message.tag().filter(|tag| program.models().vocabulary.is_removal(*tag)) else { continue };
+        let Some(handled) = request.target().and_then(|target| program.handler(request.function(), Role::Call, target, message)) else {
+            continue;
+        };
+        let Some(late) = late_effect(program, handled) else { continue };
+        let before = events.get(..index).unwrap_or(&[]);
+        let removal = before.iter().find(|event| {
+            event.effect.kind.bit() & REMOVES != 0
+                && event.first_item() != request.first_item()
+                && event.here(program)
+                && event.compatible(request, program)
+                && event.key().is_some_and(|key| names_key(message, key))
+        });
+        if let Some(removal) = removal {
+            return Some(finding(program, id, removal, request, tag.as_str(), handled, &late));
+        }
+    }
+    None
+}
+
+/// Whether the message carries the key that was removed.
+fn names_key(message: &Value, key: &Value) -> bool {
+    key.term.is_open() && message.term.mentions(&key.term)
+}
+
+/// The step that carries the request out, after the reply: what the callback continues with, or what it sends to itself.
+struct Late<'s> {
+    function: FunctionId,
+    item: &'s Item,
+}
+
+/// The callback replies, and the effect comes from a continuation behind the reply.
+fn late_effect<'s>(program: &'s Program<'_>, handled: Handled) -> Option<Late<'s>> {
+    let callback = handled.callback?;
+    let conventions = &program.models().conventions;
+    let summary = program.summary(callback);
+    let mut continues = false;
+    for (index, clause) in summary.clauses.iter().enumerate().take(64) {
+        if handled.clauses & (1 << index) == 0 {
+            continue;
+        }
+        continues |= clause.returns.alts.iter().any(|alt| replies_and_goes_on(alt, &conventions.reply, &conventions.go_on));
+    }
+    if !continues {
+        return None;
+    }
+    let outward = EffectKind::Call.bit() | EffectKind::Cast.bit() | EffectKind::Send.bit();
+    program.with_role(handled.server, Role::Continue).find_map(|function| {
+        let item = program.summary(function).items.iter().find(|item| program.item_reach(item) & outward != 0)?;
+        Some(Late { function, item })
+    })
+}
+
+/// `{:reply, value, state, {:continue, _}}`.
+fn replies_and_goes_on(answer: &Alt, reply: &str, go_on: &str) -> bool {
+    let Shape::Tuple(parts) = &answer.shape else { return false };
+    let tagged = |value: &Value, tag: &str| value.atoms().any(|atom| atom.as_str() == tag);
+    parts.first().is_some_and(|first| tagged(first, reply))
+        && parts.get(3).is_some_and(|last| {
+            last.alts.iter().any(|alt| match &alt.shape {
+                Shape::Tuple(parts) => parts.first().is_some_and(|first| tagged(first, go_on)),
+                _ => false,
+            })
+        })
+}
+
+fn finding(
+    program: &Program<'_>,
+    id: FunctionId,
+    removal: &Event<'_>,
+    request: &Event<'_>,
+    tag: &str,
+    handled: Handled,
+    late: &Late<'_>,
+) -> Finding {
+    let remover = process_words(program, id);
+    let server = server_words(program, handled.server);
+    let tier = if handled.proven { Tier::Certain } else { Tier::Likely };
+    let message = format!("the entry is removed here at once, and `{tag}`, which ends the events for it, is answered before it is done");
+    let mut story = Story::new(program, &RULE, tier, id, first_point(program, removal), message)
+        .way(&remover, removal)
+        .step(remover.clone(), removal.place(program), format!("{} removes the entry", effect_words(removal.effect)))
+        .way(&remover, request)
+        .step(remover.clone(), request.place(program), format!("asks with `{tag}`, and gets :ok"));
+    if let Some(callback) = handled.callback
+        && let Some(clause) = program.function(callback).function.clauses.get(handled.clauses.trailing_zeros() as usize)
+    {
+        story = story.step(server.clone(), program.place(callback, clause.span), "replies first, and goes on later");
+    }
+    let words = match &late.item.kind {
+        ItemKind::Effect(effect) => format!("only now {} passes it on", effect_words(effect)),
+        _ => "only now it is passed on".to_string(),
+    };
+    story
+        .event("router", "gets an event for the key: the route is still there, and the entry behind it is gone")
+        .step(server, point(program, late.function, late.item), words)
+        .harm("Events that arrive in between are routed to something that no longer exists: the router finds nothing where it expects a process or an entry.")
+        .help("Remove the route first, with a request that is answered when it is done; or mark the key as being removed and let lookups say so.")
+        .done()
+}

@@ -1,8 +1,13 @@
-//! # x
+//! # A hard match on an answer that may be an error
 
 use super::Rule;
-use crate::finding::{Finding, Severity};
-use racefree_analysis::Program;
+use crate::finding::{Finding, Severity, Tier};
+use crate::story::{Story, process_words};
+use racefree_analysis::summary::{FunctionId, ItemKind, Misfit};
+use racefree_analysis::value::{Origin, OriginKind, Shape, Value};
+use racefree_analysis::walk::Event;
+use racefree_analysis::{Process, Program};
+use racefree_models::EffectKind;
 
 pub static RULE: Rule = Rule {
     id: "matched_fallible_result",
@@ -12,4 +17,77 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}
+/// The first atoms by which an answer says that it could not be.
+const REFUSALS: [&str; 2] = ["error", "nil"];
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    for (id, _) in program.functions() {
+        // Where a crash takes a server's state with it, or what depends on the server.
+        if !program.processes(id).iter().any(|process| matches!(process, Process::Server(_))) {
+            continue;
+        }
+        let summary = program.summary(id);
+        for misfit in &summary.misfits {
+            if !summary.rescues(misfit.scope, "MatchError") {
+                findings.extend(finding(program, id, misfit));
+            }
+        }
+    }
+}
+
+fn finding(program: &Program<'_>, id: FunctionId, misfit: &Misfit) -> Option<Finding> {
+    let (refusal, origin) = refusal(&misfit.value)?;
+    if !asks_for_one_of_many(program, id, misfit) {
+        return None;
+    }
+    let replied = origin.steps().iter().any(|step| matches!(step.kind, OriginKind::Replied { .. }));
+    let tier = if replied { Tier::Certain } else { Tier::Likely };
+    let place = program.place(id, misfit.span);
+    let caller = process_words(program, id);
+    let message =
+        format!("this match takes no `{refusal}`, which is what the other process answers when it has failed or is being removed");
+    Some(
+        Story::new(program, &RULE, tier, id, place, message)
+            .event("other process", "fails, or is removed, while the request is under way")
+            .origin(&caller, origin)
+            .step(caller.clone(), place, format!("`{refusal}` does not match: the process crashes"))
+            .harm(format!("{caller} crashes over another process's ordinary failure, and all that it serves goes with it."))
+            .help("Match the answer with `case`, and stop or retry cleanly on the error.")
+            .done(),
+    )
+}
+
+/// An alternative that says no, in words, and where it came from.
+fn refusal(value: &Value) -> Option<(String, &Origin)> {
+    value.alts.iter().find_map(|alt| {
+        let origin = alt.origin.as_deref()?;
+        if !matches!(origin.root().kind, OriginKind::Observed { effect: EffectKind::Call, .. }) {
+            return None;
+        }
+        let is_refusal = |name: &str| REFUSALS.contains(&name);
+        match &alt.shape {
+            Shape::Atom(atom) if is_refusal(atom.as_str()) => Some((format!(":{atom}").replace(":nil", "nil"), origin)),
+            Shape::Tuple(parts) => {
+                let tag = parts.first()?.atoms().next()?;
+                is_refusal(tag.as_str()).then(|| (format!("{{:{tag}, _}}"), origin))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// The process asked is one of many that come and go: it was looked up by key. One that lives as long as the system answers for itself.
+fn asks_for_one_of_many(program: &Program<'_>, id: FunctionId, misfit: &Misfit) -> bool {
+    let Some(index) = misfit.item else { return false };
+    let events = program.events(id, EffectKind::Call.bit());
+    events.iter().any(|event: &Event<'_>| {
+        event.path.first() == Some(&index)
+            && event.target().is_some_and(|target| crate::identity::is_resolved_anew(target) || is_keyed(target))
+    }) && program.summary(id).items.get(index as usize).is_some_and(|item| !matches!(item.kind, ItemKind::Foreign { .. }))
+}
+
+/// A name made with a key: `{:via, registry, {…, key}}`.
+fn is_keyed(target: &Value) -> bool {
+    use racefree_analysis::term::TermKind;
+    matches!(target.term.kind(), TermKind::Tuple(parts) if parts.len() > 2 && parts.iter().any(racefree_analysis::term::Term::is_open))
+}

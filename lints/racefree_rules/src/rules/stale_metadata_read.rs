@@ -1,8 +1,14 @@
-//! # x
+//! # Old metadata decides where to read
 
 use super::Rule;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Place, Severity, Tier};
+use crate::story::{Story, effect_words, process_words};
 use racefree_analysis::Program;
+use racefree_analysis::summary::{FunctionId, Item, ItemKind, ModuleId, Summary};
+use racefree_analysis::term::{Term, TermKind};
+use racefree_analysis::value::{Deps, Value};
+use racefree_analysis::walk::Event;
+use racefree_models::EffectKind;
 
 pub static RULE: Rule = Rule {
     id: "stale_metadata_read",
@@ -12,4 +18,178 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}
+const READ: u64 = 1 << EffectKind::TableRead as u64;
+const WRITE: u64 = 1 << EffectKind::TableWrite as u64;
+const CLEAR: u64 = 1 << EffectKind::TableClear as u64 | 1 << EffectKind::TableDrop as u64;
+const ANY_READ: u64 = READ | 1 << EffectKind::FileRead as u64;
+
+/// A writer that makes the metadata point elsewhere and then clears the data.
+struct Rival<'s> {
+    function: FunctionId,
+    metadata: Event<'s>,
+    clear: Event<'s>,
+}
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    let rivals = rivals(program);
+    if rivals.is_empty() {
+        return;
+    }
+    for (id, _) in program.functions() {
+        let summary = program.summary(id);
+        if summary.reach & READ != 0 {
+            findings.extend(check_function(program, id, summary, &rivals));
+        }
+    }
+}
+
+/// Functions in which a table is written and, after it, another one cleared: each pair counts once, where the two meet.
+fn rivals<'s>(program: &'s Program<'_>) -> Vec<Rival<'s>> {
+    let mut found = Vec::new();
+    for (id, _) in program.functions() {
+        if !program.has_pair(program.summary(id), WRITE, CLEAR) || program.is_test(id) {
+            continue;
+        }
+        let events = program.events(id, WRITE | CLEAR);
+        for (index, clear) in events.iter().enumerate().filter(|(_, event)| event.effect.kind.bit() & CLEAR != 0) {
+            let before = events.get(..index).unwrap_or(&[]);
+            let metadata = before.iter().rev().find(|event| {
+                event.effect.kind.bit() & WRITE != 0
+                    && event.first_item() != clear.first_item()
+                    && event.compatible(clear, program)
+                    && !same_table(event.target(), clear.target())
+            });
+            if let Some(metadata) = metadata {
+                found.push(Rival { function: id, metadata: metadata.clone(), clear: clear.clone() });
+            }
+        }
+    }
+    found
+}
+
+/// The first read whose place or bounds were decided by an earlier read of a table that a rival moves first.
+fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, rivals: &[Rival<'_>]) -> Option<Finding> {
+    for (index, metadata) in summary.items.iter().enumerate() {
+        if program.item_reach(metadata) & READ == 0 || metadata.observation == Deps::default() {
+            continue;
+        }
+        for (offset, data) in summary.items.iter().enumerate().skip(index + 1) {
+            let depends = item_args(data).iter().any(|arg| arg.deps.has(metadata.observation));
+            let fits = program.item_reach(data) & READ != 0
+                && data.clause == metadata.clause
+                && summary.compatible(metadata.arm, data.arm)
+                && depends
+                && data.control.has(metadata.observation);
+            if fits
+                && !is_checked(program, summary, offset, data)
+                && let Some(finding) = against(program, id, (index, metadata), (offset, data), rivals)
+            {
+                return Some(finding);
+            }
+        }
+    }
+    None
+}
+
+fn item_args(item: &Item) -> &[Value] {
+    match &item.kind {
+        ItemKind::Effect(effect) => &effect.args,
+        ItemKind::Call { args, .. } => args,
+        ItemKind::Foreign { args, .. } => args,
+    }
+}
+
+/// Whether what was read decides about another read: a short answer is noticed, and looked for where it went.
+fn is_checked(program: &Program<'_>, summary: &Summary, offset: usize, data: &Item) -> bool {
+    data.observation != Deps::default()
+        && summary
+            .items
+            .iter()
+            .skip(offset + 1)
+            .any(|later| later.control.has(data.observation) && program.item_reach(later) & ANY_READ != 0)
+}
+
+fn against(program: &Program<'_>, id: FunctionId, metadata: (usize, &Item), data: (usize, &Item), rivals: &[Rival<'_>]) -> Option<Finding> {
+    let events = program.events(id, READ);
+    let under = |index: usize| events.iter().filter(move |event| event.first_item() == index);
+    for rival in rivals.iter().filter(|rival| rival.function != id) {
+        let Some(read_first) = under(metadata.0).find(|event| same_table(event.target(), rival.metadata.target())) else { continue };
+        let Some(read_then) = under(data.0).find(|event| may_be_same_data(program, event, &rival.clear, read_first)) else { continue };
+        return Some(finding(program, id, (metadata.1, read_first), (data.1, read_then), rival));
+    }
+    None
+}
+
+/// The same table: named by the same name, or held in a field of the same name.
+fn same_table(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => match (table_key(&a.term), table_key(&b.term)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a.term == b.term && a.term.is_stable(),
+        },
+        _ => false,
+    }
+}
+
+/// What tells tables apart across functions: an atom, a name built by the same function or skeleton, or a field's name.
+fn table_key(term: &Term) -> Option<String> {
+    match term.kind() {
+        TermKind::Atom(name) => Some(format!(":{name}")),
+        TermKind::Field(_, name) => Some(format!(".{name}")),
+        TermKind::Join(text, _) => Some(format!("\"{text}\"")),
+        TermKind::Apply { module, name, .. } => Some(format!("{module}.{name}")),
+        _ => None,
+    }
+}
+
+/// Whether the table read may be the one the rival clears: the same key, or two tables without a name in one family of modules,
+/// where the reader got its table from the metadata.
+fn may_be_same_data(program: &Program<'_>, read: &Event<'_>, clear: &Event<'_>, metadata: &Event<'_>) -> bool {
+    if same_table(read.target(), metadata.target()) {
+        return false;
+    }
+    if same_table(read.target(), clear.target()) {
+        return true;
+    }
+    let (Some(reads), Some(clears)) = (read.target(), clear.target()) else { return false };
+    let unnamed = |value: &Value| !matches!(value.term.kind(), TermKind::Atom(_) | TermKind::Join(..) | TermKind::Apply { .. });
+    unnamed(reads) && unnamed(clears) && reads.origin().is_some() && same_family(program, read.function(), clear.function())
+}
+
+/// One module, or modules nested in one another.
+fn same_family(program: &Program<'_>, a: FunctionId, b: FunctionId) -> bool {
+    let name = |id: FunctionId| -> &'static str { program.module_name(ModuleId(program.function(id).module.0)).as_str() };
+    let (a, b) = (name(a), name(b));
+    let within = |inner: &str, outer: &str| inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+    within(a, b) || within(b, a)
+}
+
+fn finding(program: &Program<'_>, id: FunctionId, metadata: (&Item, &Event<'_>), data: (&Item, &Event<'_>), rival: &Rival<'_>) -> Finding {
+    let reader = process_words(program, id);
+    let writer = match process_words(program, rival.function) {
+        same if same == reader => "writer".to_string(),
+        other => other,
+    };
+    let at = |item: &Item| -> Place { program.place(id, item.name_span) };
+    let message = "where to read was decided by metadata that may be old by now: a flush in between moves the data and clears this table";
+    Story::new(program, &RULE, Tier::Certain, id, at(data.0), message.to_string())
+        .step(
+            reader.clone(),
+            metadata.1.place(program),
+            format!("{} reads the metadata: the data is in memory", effect_words(metadata.1.effect)),
+        )
+        .step(reader.clone(), at(metadata.0), "keeps it")
+        .step(
+            writer.clone(),
+            rival.metadata.place(program),
+            format!("{} publishes new metadata: the data is elsewhere", effect_words(rival.metadata.effect)),
+        )
+        .step(writer, rival.clear.place(program), format!("{} clears the data in memory", effect_words(rival.clear.effect)))
+        .step(reader.clone(), at(data.0), "reads by the old metadata")
+        .step(reader, data.1.place(program), "finds nothing, or a part, and takes it for all there is")
+        .harm("Data that exists is not seen: the reader gets a short or empty answer without an error.")
+        .help(
+            "Check the answer against what the metadata promised and read again, or keep the data until no reader holds the old metadata.",
+        )
+        .done()
+}

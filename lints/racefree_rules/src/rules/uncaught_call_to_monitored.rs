@@ -1,8 +1,16 @@
-//! # x
+//! # A call of a process whose end is handled elsewhere
 
 use super::Rule;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Place, Severity, Tier};
+use crate::story::{Story, effect_words, process_words, server_words};
 use racefree_analysis::Program;
+use racefree_analysis::summary::{ExitHandling, FunctionId, ModuleId};
+use racefree_analysis::term::Term;
+use racefree_analysis::value::{Shape, Value};
+use racefree_analysis::walk::Event;
+use racefree_models::{EffectKind, Role};
+use racefree_syntax::{Symbol, symbol};
+use rustc_hash::FxHashMap;
 
 pub static RULE: Rule = Rule {
     id: "uncaught_call_to_monitored",
@@ -12,4 +20,161 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-fn check(_program: &Program<'_>, _findings: &mut Vec<Finding>) {}
+const REQUESTS: u64 = 1 << EffectKind::Call as u64 | 1 << EffectKind::Cast as u64;
+/// The callbacks of a server's ordinary work. What ends the server anyway may end with an exit.
+const WORK: [Role; 4] = [Role::Call, Role::Cast, Role::Info, Role::Continue];
+
+/// Which process kind a part of a request is, by server, callback and the part's term.
+type Known = FxHashMap<(FunctionId, Term), ModuleId>;
+
+/// A monitor that a server sets, and whom it watches.
+struct Watch {
+    watched: ModuleId,
+    place: Place,
+    /// The tag of the message that tells of the end.
+    tag: Symbol,
+}
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    let known = parts_of_requests(program);
+    for (server, _) in program.modules() {
+        if program.is_server(server) {
+            check_server(program, server, &known, findings);
+        }
+    }
+}
+
+/// A process that hands its own pid over in a request makes that part of the message a process of its kind.
+fn parts_of_requests(program: &Program<'_>) -> Known {
+    let mut known = Known::default();
+    for (sender, _) in program.modules() {
+        if !program.is_server(sender) {
+            continue;
+        }
+        for root in callbacks(program, sender, &[Role::Init, Role::Call, Role::Cast, Role::Info, Role::Continue]) {
+            if program.summary(root).reach & REQUESTS == 0 {
+                continue;
+            }
+            for event in program.events(root, REQUESTS) {
+                note_request(program, sender, &event, &mut known);
+            }
+        }
+    }
+    known
+}
+
+fn note_request(program: &Program<'_>, sender: ModuleId, event: &Event<'_>, known: &mut Known) {
+    let (Some(target), Some(message)) = (event.target(), event.message()) else { return };
+    let role = if event.effect.kind == EffectKind::Call { Role::Call } else { Role::Cast };
+    for alt in &message.alts {
+        let Shape::Tuple(parts) = &alt.shape else { continue };
+        for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.is_self()) {
+            let _ = part;
+            let Some(handled) = program.handler(event.function(), role, target, message) else { continue };
+            let Some(callback) = handled.callback else { continue };
+            known.insert((callback, Term::param(0).item(index as u32)), sender);
+        }
+    }
+}
+
+fn callbacks(program: &Program<'_>, server: ModuleId, roles: &[Role]) -> Vec<FunctionId> {
+    let mut found: Vec<FunctionId> = roles.iter().flat_map(|role| program.with_role(server, *role)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn check_server(program: &Program<'_>, server: ModuleId, known: &Known, findings: &mut Vec<Finding>) {
+    let watches = watches(program, server, known);
+    if watches.is_empty() {
+        return;
+    }
+    let mut reported: Vec<Place> = Vec::new();
+    for root in callbacks(program, server, &WORK) {
+        if program.summary(root).reach & EffectKind::Call.bit() == 0 {
+            continue;
+        }
+        for event in program.events(root, EffectKind::Call.bit()) {
+            let Some(watch) = watched_by(program, server, &event, &watches) else { continue };
+            let place = event.place(program);
+            if !reported.contains(&place) {
+                reported.push(place);
+                findings.push(finding(program, server, root, &event, watch));
+            }
+        }
+    }
+}
+
+/// The monitors that the server's callbacks set on processes of a known kind, and whose message it handles.
+fn watches(program: &Program<'_>, server: ModuleId, known: &Known) -> Vec<Watch> {
+    let mut found = Vec::new();
+    for root in callbacks(program, server, &[Role::Init, Role::Call, Role::Cast, Role::Info, Role::Continue]) {
+        if program.summary(root).reach & EffectKind::Monitor.bit() == 0 {
+            continue;
+        }
+        for event in program.events(root, EffectKind::Monitor.bit()) {
+            let Some(target) = event.target() else { continue };
+            let by_request = known.get(&(root, target.term.clone())).copied();
+            let watched = by_request.or_else(|| program.server_named(target));
+            let tag = message_tag(program, &event);
+            if let Some(watched) = watched.filter(|watched| *watched != server)
+                && program.takes_message(server, Role::Info, tag)
+            {
+                found.push(Watch { watched, place: event.place(program), tag });
+            }
+        }
+    }
+    found
+}
+
+/// The tag of the message that this monitor sends: its option, or the usual one.
+fn message_tag(program: &Program<'_>, event: &Event<'_>) -> Symbol {
+    let conventions = &program.models().conventions;
+    let option = symbol(&conventions.down_option);
+    let chosen = event.args.iter().find_map(|arg| {
+        arg.alts.iter().find_map(|alt| match &alt.shape {
+            Shape::Map(map) => map.fields.iter().find(|(name, _)| *name == option).and_then(|(_, value)| value.tag()),
+            _ => None,
+        })
+    });
+    chosen.unwrap_or_else(|| symbol(&conventions.down))
+}
+
+/// The watch on the process that this uncaught call goes to.
+fn watched_by<'w>(program: &Program<'_>, server: ModuleId, event: &Event<'_>, watches: &'w [Watch]) -> Option<&'w Watch> {
+    if !event.here(program) || event.exit_handling(program).0 != ExitHandling::Uncaught {
+        return None;
+    }
+    let called = called_server(program, event)?;
+    watches.iter().find(|watch| watch.watched == called && called != server)
+}
+
+fn called_server(program: &Program<'_>, event: &Event<'_>) -> Option<ModuleId> {
+    let target: &Value = event.target()?;
+    program.server_named(target).or_else(|| {
+        let handled = program.handler(event.function(), Role::Call, target, event.message()?)?;
+        Some(handled.server)
+    })
+}
+
+fn finding(program: &Program<'_>, server: ModuleId, root: FunctionId, event: &Event<'_>, watch: &Watch) -> Finding {
+    let caller = server_words(program, server);
+    let callee = server_words(program, watch.watched);
+    let function = event.functions.iter().rev().find(|id| program.function(**id).module == server).copied().unwrap_or(root);
+    let level = event.functions.iter().position(|id| *id == function).unwrap_or(0);
+    let place = event.way(program).get(level).copied().unwrap_or_else(|| event.place(program));
+    let message = format!("{caller} monitors {callee} and handles its end, but this call exits with it before the message is handled");
+    let process = match process_words(program, root).as_str() {
+        "caller" => caller.clone(),
+        _ => caller.clone(),
+    };
+    Story::new(program, &RULE, Tier::Certain, function, place, message)
+        .step(process.clone(), watch.place, format!("monitors {callee}: its end comes as a `{}` message", watch.tag))
+        .way(&process, event)
+        .step(process.clone(), event.place(program), format!("{} waits for {callee}", effect_words(event.effect)))
+        .event(callee, "ends before it replies")
+        .event(process, format!("the exit of the call ends {caller}; the message behind it is never handled"))
+        .harm(format!("{caller} crashes where its own handler would have stopped cleanly; what its end sets off follows a crash instead."))
+        .help("Catch the exit around the call (`catch :exit, _ -> …`) and let the message decide what happens.")
+        .done()
+}
