@@ -36,7 +36,13 @@ impl Base<'_> {
     /// The reply in a callback's answer.
     pub fn reply_of(&self, answer: &Alt) -> Option<Value> {
         match &answer.shape {
-            Shape::Tuple(parts) if parts.first()?.atoms().next() == Some(self.reply) => parts.get(1).cloned(),
+            Shape::Tuple(parts) if parts.first()?.atoms().next() == Some(self.reply) => {
+                let reply = parts.get(1)?.clone();
+                Some(match &answer.origin {
+                    Some(origin) => reply.from_observation(origin),
+                    None => reply,
+                })
+            }
             _ => None,
         }
     }
@@ -141,6 +147,11 @@ impl<'p> Program<'p> {
 
     pub fn is_server(&self, module: ModuleId) -> bool {
         self.base.definitions.is_server(self.base.models, module)
+    }
+
+    /// Whether one and the same server process runs both: then neither is the other's rival.
+    pub fn serialised(&self, a: FunctionId, b: FunctionId) -> bool {
+        matches!((self.processes(a), self.processes(b)), ([Process::Server(a)], [Process::Server(b)]) if a == b)
     }
 
     /// The callback that this function is.

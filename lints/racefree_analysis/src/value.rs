@@ -102,7 +102,7 @@ pub enum OriginKind {
 }
 
 /// Ways longer than this are not drawn further.
-const ORIGIN_STEPS_MAX: u8 = 10;
+const ORIGIN_STEPS_MAX: u8 = 16;
 
 impl Origin {
     pub fn observed(effect: EffectKind, module: Symbol, name: Symbol, place: Place) -> Arc<Self> {
@@ -124,6 +124,11 @@ impl Origin {
             origin = earlier;
         }
         origin
+    }
+
+    /// The way of `later`, which was gone because this one's answer was nil.
+    pub fn continued_by(self: &Arc<Self>, later: &Arc<Self>) -> Arc<Self> {
+        later.steps().into_iter().fold(Arc::clone(self), |origin, step| origin.then(step.kind.clone(), step.place))
     }
 
     /// From the observation to the last step.
@@ -156,6 +161,13 @@ impl Alt {
 
     /// The same kind of thing from the same observation: not worth keeping twice.
     fn covers(&self, other: &Self) -> bool {
+        if let (Some(mine), Some(theirs)) = (&self.origin, &other.origin)
+            && theirs.length > mine.length
+            && theirs.root().place == mine.root().place
+        {
+            // The same observation, with more of its way known.
+            return false;
+        }
         let same = match (&self.shape, &other.shape) {
             (Shape::Atom(a), Shape::Atom(b)) => a == b,
             (Shape::Any, Shape::Any) | (Shape::Pid, Shape::Pid) | (Shape::Ref, Shape::Ref) => true,
@@ -191,10 +203,20 @@ impl Value {
         Self::of(Shape::Symbolic { term: term.clone(), not_nil: false }, term)
     }
 
+    /// A tuple written out: each part keeps its own dependencies, so that taking it apart again loses nothing.
     pub fn tuple(parts: Vec<Self>) -> Self {
         let term = tuple_term(&parts);
-        let deps = parts.iter().fold(Deps::default(), |deps, part| deps.join(part.deps));
-        Self { deps, ..Self::of(Shape::Tuple(parts.into()), term) }
+        Self::of(Shape::Tuple(parts.into()), term)
+    }
+
+    /// What the value or any part of it depends on.
+    pub fn all_deps(&self) -> Deps {
+        self.alts.iter().fold(self.deps, |deps, alt| match &alt.shape {
+            Shape::Tuple(parts) => parts.iter().fold(deps, |deps, part| deps.join(part.all_deps())),
+            Shape::List(element) => deps.join(element.all_deps()),
+            Shape::Map(map) => map.fields.iter().fold(deps, |deps, (_, value)| deps.join(value.all_deps())),
+            _ => deps,
+        })
     }
 
     pub fn list(element: Self, term: Term) -> Self {
@@ -457,9 +479,9 @@ impl Value {
     }
 }
 
+/// Whether two tuples agree in every place where one of them has an atom: `{:error, :a}` and `{:error, :b}` stay apart.
 fn same_tag(a: &[Value], b: &[Value]) -> bool {
-    let tag = |parts: &[Value]| parts.first().and_then(|first| first.atoms().next());
-    a.len() == b.len() && tag(a) == tag(b)
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.atoms().next() == b.atoms().next())
 }
 
 fn join_parts(a: &Value, b: &Value, depth: usize) -> Value {

@@ -9,6 +9,9 @@ mod identity;
 mod nil_flow;
 mod story;
 
+#[cfg(test)]
+mod tests;
+
 pub use finding::{Finding, Place, Severity, Step, Tier};
 pub use rules::{RULES, Rule};
 

@@ -95,7 +95,7 @@ fn origin_words(origin: &Origin) -> String {
             }
         }
         OriginKind::Chosen => "this branch, chosen by that answer, gives nil".to_string(),
-        OriginKind::Rescued => "this handler gives nil in its place".to_string(),
+        OriginKind::Rescued => "this handler gives nil too, when the read fails".to_string(),
         OriginKind::Returned { module, name } => format!("{module}.{name} returns it"),
         OriginKind::Replied { module } => format!("{module} replies"),
     }

@@ -10,6 +10,7 @@ pub mod dump;
 mod kinds;
 mod lower;
 pub mod parse;
+mod repair;
 mod scope;
 pub mod span;
 mod tree;

@@ -5,6 +5,7 @@ use tree_sitter::{ParseOptions, ParseState};
 use crate::core::File;
 use crate::depth;
 use crate::lower::{self, Lowering};
+use crate::repair;
 use crate::span::{LineIndex, Span};
 use crate::tree::Tree;
 
@@ -81,25 +82,52 @@ impl Parser {
         let Some(source) = self.tree(text) else {
             return unread(text, lines, "takes too long to parse: not analysed".to_owned());
         };
-        self.tree.fill(&source, text);
-        let (mut file, mut problems) = Lowering::new(text, &self.tree).run();
-        file.allows = self.tree.comments.iter().filter_map(|span| lower::allow(text, *span)).collect();
+        let (mut file, mut problems) = self.lower(&source, text);
         if self.tree.has_errors {
+            drop(source);
             problems.extend(self.tree.problems(text));
+            (file, problems) = self.repaired(text, file, problems);
         }
         Parsed { file, problems: merged(problems), lines }
     }
 
+    fn lower(&mut self, source: &tree_sitter::Tree, text: &str) -> (File, Vec<Problem>) {
+        self.tree.fill(source, text);
+        let (mut file, problems) = Lowering::new(text, &self.tree).run();
+        file.allows = self.tree.comments.iter().filter_map(|span| lower::allow(text, *span)).collect();
+        (file, problems)
+    }
+
+    /// The better of two readings of a broken file: the parser's own recovery, given here, and that of its parts.
+    fn repaired(&mut self, text: &str, file: File, problems: Vec<Problem>) -> (File, Vec<Problem>) {
+        let Some(repaired) = repair::repair(text, &mut |part| self.bytes_tree(part)) else { return (file, problems) };
+        let Some(source) = self.tree(&repaired.text) else { return (file, problems) };
+        let (mended_file, mut mended_problems) = self.lower(&source, &repaired.text);
+        if mended_file.clauses < file.clauses {
+            return (file, problems);
+        }
+        if repaired.problems.is_empty() {
+            mended_problems.extend(problems);
+        } else {
+            mended_problems.extend(self.tree.unread(text));
+            mended_problems.extend(repaired.problems);
+        }
+        (mended_file, mended_problems)
+    }
+
     /// The syntax tree alone; `None` when the text is too costly to parse.
     pub fn tree(&mut self, text: &str) -> Option<tree_sitter::Tree> {
+        self.bytes_tree(text.as_bytes())
+    }
+
+    fn bytes_tree(&mut self, bytes: &[u8]) -> Option<tree_sitter::Tree> {
         let parser = self.parser.as_mut()?;
         // A budget in steps and not in time: the same text gives the same answer on every machine.
-        let mut steps_left = STEPS_MIN + text.len() / STEP_BYTES;
+        let mut steps_left = STEPS_MIN + bytes.len() / STEP_BYTES;
         let mut progress = |_: &ParseState| {
             steps_left = steps_left.saturating_sub(1);
             steps_left == 0
         };
-        let bytes = text.as_bytes();
         let mut read = |offset: usize, _| bytes.get(offset..).unwrap_or(&[]);
         let tree = parser.parse_with_options(&mut read, None, Some(ParseOptions::new().progress_callback(&mut progress)));
         if tree.is_none() {

@@ -168,6 +168,15 @@ impl Tree {
 
     /// What the parser could not read or had to make up.
     pub(crate) fn problems<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Problem> + 't {
+        let missing = self
+            .missing
+            .iter()
+            .map(|(span, kind)| Problem { span: *span, message: format!("`{kind}` is missing here; the rest of the file is analysed") });
+        self.unread(text).chain(missing)
+    }
+
+    /// What the parser could not read.
+    pub(crate) fn unread<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Problem> + 't {
         let mut end = 0;
         let errors = self.nodes.iter().enumerate().filter(move |(at, node)| {
             // An error inside an error is part of the same trouble.
@@ -177,15 +186,10 @@ impl Tree {
             }
             is_outer
         });
-        let unread = errors.map(move |(_, node)| Problem {
+        errors.map(move |(_, node)| Problem {
             span: node.span(),
-            message: format!("cannot parse `{}`; the rest of the file is analysed", excerpt(text, node.span())),
-        });
-        let missing = self
-            .missing
-            .iter()
-            .map(|(span, kind)| Problem { span: *span, message: format!("`{kind}` is missing here; the rest of the file is analysed") });
-        unread.chain(missing)
+            message: format!("`{}` cannot be parsed; the rest of the file is analysed", excerpt(text, node.span())),
+        })
     }
 
     /// All nodes below `id`, in preorder.
@@ -230,7 +234,7 @@ fn has_interpolation(text: &str, span: Span) -> bool {
 }
 
 /// The beginning of the first line of `span`.
-fn excerpt(text: &str, span: Span) -> &str {
+pub(crate) fn excerpt(text: &str, span: Span) -> &str {
     const CHARS_MAX: usize = 40;
     let whole = text.get(span.start as usize..span.end as usize).unwrap_or("");
     let line = whole.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");

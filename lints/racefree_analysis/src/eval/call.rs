@@ -137,7 +137,7 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     fn call_foreign(&mut self, module: Symbol, name: Symbol, args: Vec<Value>, span: Span, name_span: Span, usage: Usage) -> Value {
-        let deps = args.iter().fold(Deps::default(), |deps, arg| deps.join(arg.deps));
+        let deps = args.iter().fold(Deps::default(), |deps, arg| deps.join(arg.all_deps()));
         let term = self.apply_term(module, name, &args, span);
         let kept = args.iter().map(|arg| arg.settled(3)).collect();
         self.push_item(ItemKind::Foreign { module, name, args: kept }, span, name_span, usage, Deps::default());
@@ -186,7 +186,7 @@ impl<'p> Evaluator<'_, 'p> {
         let summary = summaries.get(id);
         let observes = summary.is_some_and(|summary| OBSERVING.iter().any(|kind| summary.reach & kind.bit() != 0));
         let observation = if observes { self.observe() } else { Deps::default() };
-        let deps = args.iter().fold(observation, |deps, arg| deps.join(arg.deps));
+        let deps = args.iter().fold(observation, |deps, arg| deps.join(arg.all_deps()));
         let kept: Arc<[Value]> = args.iter().map(|arg| arg.settled(crate::value::DEPTH_MAX)).collect();
         let item = ItemKind::Call { callee: id, args: kept, clauses };
         self.push_item(item, span, name_span, usage, observation);

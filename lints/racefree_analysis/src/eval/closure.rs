@@ -98,7 +98,7 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     fn closure_clauses(&mut self, clauses: &'p [Clause], args: &[Value], span: Span, usage: Usage) -> Value {
-        let deps = args.iter().fold(Deps::default(), |deps, arg| deps.join(arg.deps));
+        let deps = args.iter().fold(Deps::default(), |deps, arg| deps.join(arg.all_deps()));
         let several = clauses.len() > 1;
         let mut fork = self.open_fork(if several { deps } else { Deps::default() }, span);
         let mut remaining = args.first().cloned();

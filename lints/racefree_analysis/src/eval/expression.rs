@@ -223,7 +223,7 @@ impl<'p> Evaluator<'_, 'p> {
         }
         let origin = value.origin().cloned();
         let (may_hold, may_fail) = possible(&value);
-        let mut fork = self.open_fork(value.deps, span);
+        let mut fork = self.open_fork(value.all_deps(), span);
         for (truth, possible, branch) in [(true, may_hold, then), (false, may_fail, else_)] {
             if !possible {
                 continue;
@@ -234,7 +234,7 @@ impl<'p> Evaluator<'_, 'p> {
             let result = self.chosen_by(result, origin.as_ref(), OriginKind::Chosen, branch.span);
             self.close_arm(&mut fork, result);
         }
-        self.close_fork(fork).with_deps(value.deps)
+        self.close_fork(fork).with_deps(value.all_deps())
     }
 
     fn and_or(&mut self, left: &'p Expr, right: &'p Expr, span: Span, is_and: bool) -> Value {
@@ -250,7 +250,10 @@ impl<'p> Evaluator<'_, 'p> {
         self.close_arm(&mut fork, short);
         self.open_arm(&fork);
         self.assume(left, goes_on);
-        let second = self.expression(right, Usage::Used);
+        let mut second = self.expression(right, Usage::Used);
+        if !is_and {
+            continue_nil(&first, &mut second);
+        }
         self.close_arm(&mut fork, second);
         self.close_fork(fork).with_deps(deps)
     }
@@ -276,13 +279,14 @@ impl<'p> Evaluator<'_, 'p> {
         if remaining.is_never() {
             remaining = Value::any(value.term.clone()).with_deps(value.deps);
         }
-        let mut fork = self.open_fork(value.deps, span);
+        let mut fork = self.open_fork(value.all_deps(), span);
         for clause in clauses {
             let narrowed = self.narrow(&remaining, &clause.pattern);
             if narrowed.is_never() {
                 continue;
             }
-            let origin = narrowed.origin().or(value.origin()).cloned();
+            let exact = remaining.alts.iter().find(|alt| alt.origin.is_some() && self.surely_matches(&alt.shape, &clause.pattern));
+            let origin = exact.and_then(|alt| alt.origin.as_ref()).or(narrowed.origin()).or(value.origin()).cloned();
             self.open_arm(&fork);
             self.bind(&clause.pattern, &narrowed);
             if let Some(subject) = subject {
@@ -303,7 +307,7 @@ impl<'p> Evaluator<'_, 'p> {
                 break;
             }
         }
-        self.close_fork(fork).with_deps(value.deps)
+        self.close_fork(fork).with_deps(value.all_deps())
     }
 
     fn with(&mut self, steps: &'p [WithStep], body: &'p Expr, else_: &'p [CaseClause], span: Span, usage: Usage) -> Value {
@@ -318,7 +322,7 @@ impl<'p> Evaluator<'_, 'p> {
                 }
                 WithStep::Bind { pattern, guard, value } => {
                     let found = self.expression(value, Usage::Used);
-                    deps = deps.join(found.deps);
+                    deps = deps.join(found.all_deps());
                     failing = failing.join(self.exclude(&found, pattern), &site);
                     let mut narrowed = self.narrow(&found, pattern);
                     if narrowed.is_never() {
@@ -329,7 +333,7 @@ impl<'p> Evaluator<'_, 'p> {
                     if let Some(guard) = guard {
                         self.assume(guard, true);
                     }
-                    self.control = self.control.join(found.deps);
+                    self.control = self.control.join(found.all_deps());
                 }
             }
             if self.diverged {
@@ -396,7 +400,7 @@ impl<'p> Evaluator<'_, 'p> {
             }
             ForStep::Filter(condition) => {
                 let value = self.expression(condition, Usage::Used);
-                self.control = self.control.join(value.deps);
+                self.control = self.control.join(value.all_deps());
                 self.assume(condition, true);
             }
         }
@@ -561,7 +565,7 @@ impl<'p> Evaluator<'_, 'p> {
         let items = self.items.get(first as usize..last as usize)?;
         items.iter().find_map(|item| match &item.kind {
             ItemKind::Effect(effect) if effect.kind.observes() => {
-                Some(Origin::observed(effect.kind, effect.module, effect.name, self.place(item.span)))
+                Some(Origin::observed(effect.kind, effect.module, effect.name, self.place(item.name_span)))
             }
             ItemKind::Call { callee, .. } => {
                 let reach = self.summaries.get(*callee)?.reach;
@@ -569,10 +573,22 @@ impl<'p> Evaluator<'_, 'p> {
                     [EffectKind::Lookup, EffectKind::TableRead, EffectKind::Call].into_iter().find(|kind| reach & kind.bit() != 0)?;
                 let entry = self.base.definitions.function(*callee)?;
                 let module = self.base.definitions.entry(entry.module)?.module.name;
-                Some(Origin::observed(kind, module, entry.function.name, self.place(item.span)))
+                Some(Origin::observed(kind, module, entry.function.name, self.place(item.name_span)))
             }
             _ => None,
         })
+    }
+}
+
+/// The nil of `a || b` is one that both observed.
+fn continue_nil(first: &Value, second: &mut Value) {
+    let Some(before) = first.observed_nil() else { return };
+    for alt in &mut second.alts {
+        if let (Shape::Atom(atom), Some(origin)) = (&alt.shape, &alt.origin)
+            && crate::value::is_absent(*atom)
+        {
+            alt.origin = Some(before.continued_by(origin));
+        }
     }
 }
 

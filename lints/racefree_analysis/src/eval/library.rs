@@ -31,7 +31,7 @@ impl Evaluator<'_, '_> {
         name_span: Span,
         usage: Usage,
     ) -> Value {
-        let deps = args.iter().fold(Deps::default(), |deps, arg| deps.join(arg.deps));
+        let deps = args.iter().fold(Deps::default(), |deps, arg| deps.join(arg.all_deps()));
         let observation = if model.is_observation() { self.observe() } else { Deps::default() };
         let term = self.result_term(model, module, name, &args, span);
         let handled = model.effect.and_then(|kind| self.handler(kind, model, &args));

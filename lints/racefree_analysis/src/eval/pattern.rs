@@ -95,7 +95,7 @@ impl<'p> Evaluator<'_, 'p> {
         }
     }
 
-    fn surely_matches(&self, shape: &Shape, pattern: &'p Pattern) -> bool {
+    pub(super) fn surely_matches(&self, shape: &Shape, pattern: &'p Pattern) -> bool {
         match (&pattern.kind, shape) {
             (PatternKind::Wild | PatternKind::Bind(_), _) => true,
             (PatternKind::Atom(a), Shape::Atom(b)) => a == b,

@@ -21,9 +21,10 @@ pub static RULE: Rule = Rule {
 const READ: u64 = 1 << EffectKind::TableRead as u64;
 const WRITE: u64 = 1 << EffectKind::TableWrite as u64;
 const CLEAR: u64 = 1 << EffectKind::TableClear as u64 | 1 << EffectKind::TableDrop as u64;
+const MOVE: u64 = 1 << EffectKind::FileWrite as u64;
 const ANY_READ: u64 = READ | 1 << EffectKind::FileRead as u64;
 
-/// A writer that makes the metadata point elsewhere and then clears the data.
+/// A writer that moves the data to a file, makes the metadata point there, and then clears the copy in memory.
 struct Rival<'s> {
     function: FunctionId,
     metadata: Event<'s>,
@@ -43,17 +44,18 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Functions in which a table is written and, after it, another one cleared: each pair counts once, where the two meet.
+/// Functions in which a file is written, then a table, and then another table is cleared: each counts once, where the two last meet.
 fn rivals<'s>(program: &'s Program<'_>) -> Vec<Rival<'s>> {
     let mut found = Vec::new();
     for (id, _) in program.functions() {
         if !program.has_pair(program.summary(id), WRITE, CLEAR) || program.is_test(id) {
             continue;
         }
-        let events = program.events(id, WRITE | CLEAR);
+        let events = program.events(id, MOVE | WRITE | CLEAR);
         for (index, clear) in events.iter().enumerate().filter(|(_, event)| event.effect.kind.bit() & CLEAR != 0) {
             let before = events.get(..index).unwrap_or(&[]);
-            let metadata = before.iter().rev().find(|event| {
+            let Some(moved) = before.iter().position(|event| event.effect.kind.bit() & MOVE != 0) else { continue };
+            let metadata = before.iter().skip(moved).rev().find(|event| {
                 event.effect.kind.bit() & WRITE != 0
                     && event.first_item() != clear.first_item()
                     && event.compatible(clear, program)
@@ -74,7 +76,7 @@ fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, riva
             continue;
         }
         for (offset, data) in summary.items.iter().enumerate().skip(index + 1) {
-            let depends = item_args(data).iter().any(|arg| arg.deps.has(metadata.observation));
+            let depends = item_args(data).iter().any(|arg| arg.all_deps().has(metadata.observation));
             let fits = program.item_reach(data) & READ != 0
                 && data.clause == metadata.clause
                 && summary.compatible(metadata.arm, data.arm)
@@ -112,7 +114,7 @@ fn is_checked(program: &Program<'_>, summary: &Summary, offset: usize, data: &It
 fn against(program: &Program<'_>, id: FunctionId, metadata: (usize, &Item), data: (usize, &Item), rivals: &[Rival<'_>]) -> Option<Finding> {
     let events = program.events(id, READ);
     let under = |index: usize| events.iter().filter(move |event| event.first_item() == index);
-    for rival in rivals.iter().filter(|rival| rival.function != id) {
+    for rival in rivals.iter().filter(|rival| rival.function != id && !program.serialised(rival.function, id)) {
         let Some(read_first) = under(metadata.0).find(|event| same_table(event.target(), rival.metadata.target())) else { continue };
         let Some(read_then) = under(data.0).find(|event| may_be_same_data(program, event, &rival.clear, read_first)) else { continue };
         return Some(finding(program, id, (metadata.1, read_first), (data.1, read_then), rival));

@@ -2,9 +2,9 @@
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};
-use crate::story::{Story, effect_words, process_words, server_words};
+use crate::story::{Story, effect_words, server_words};
 use racefree_analysis::Program;
-use racefree_analysis::summary::{ExitHandling, FunctionId, ModuleId};
+use racefree_analysis::summary::{ExitHandling, FunctionId, ModuleId, ScopeKind};
 use racefree_analysis::term::Term;
 use racefree_analysis::value::{Shape, Value};
 use racefree_analysis::walk::Event;
@@ -30,6 +30,10 @@ type Known = FxHashMap<(FunctionId, Term), ModuleId>;
 /// A monitor that a server sets, and whom it watches.
 struct Watch {
     watched: ModuleId,
+    /// The callback's clause that sets it. A call in the same run belongs to the set-up: a process that cannot be set up may fail.
+    set_in: (FunctionId, u16),
+    /// One of many of that kind, watched in a loop.
+    many: bool,
     place: Place,
     /// The tag of the message that tells of the end.
     tag: Symbol,
@@ -68,8 +72,7 @@ fn note_request(program: &Program<'_>, sender: ModuleId, event: &Event<'_>, know
     let role = if event.effect.kind == EffectKind::Call { Role::Call } else { Role::Cast };
     for alt in &message.alts {
         let Shape::Tuple(parts) = &alt.shape else { continue };
-        for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.is_self()) {
-            let _ = part;
+        for (index, _) in parts.iter().enumerate().filter(|(_, part)| part.is_self()) {
             let Some(handled) = program.handler(event.function(), role, target, message) else { continue };
             let Some(callback) = handled.callback else { continue };
             known.insert((callback, Term::param(0).item(index as u32)), sender);
@@ -95,7 +98,7 @@ fn check_server(program: &Program<'_>, server: ModuleId, known: &Known, findings
             continue;
         }
         for event in program.events(root, EffectKind::Call.bit()) {
-            let Some(watch) = watched_by(program, server, &event, &watches) else { continue };
+            let Some(watch) = watched_by(program, server, root, &event, &watches) else { continue };
             let place = event.place(program);
             if !reported.contains(&place) {
                 reported.push(place);
@@ -120,7 +123,13 @@ fn watches(program: &Program<'_>, server: ModuleId, known: &Known) -> Vec<Watch>
             if let Some(watched) = watched.filter(|watched| *watched != server)
                 && program.takes_message(server, Role::Info, tag)
             {
-                found.push(Watch { watched, place: event.place(program), tag });
+                found.push(Watch {
+                    watched,
+                    set_in: run_of(program, root, &event),
+                    many: in_loop(program, &event),
+                    place: event.place(program),
+                    tag,
+                });
             }
         }
     }
@@ -141,12 +150,22 @@ fn message_tag(program: &Program<'_>, event: &Event<'_>) -> Symbol {
 }
 
 /// The watch on the process that this uncaught call goes to.
-fn watched_by<'w>(program: &Program<'_>, server: ModuleId, event: &Event<'_>, watches: &'w [Watch]) -> Option<&'w Watch> {
+fn watched_by<'w>(program: &Program<'_>, server: ModuleId, root: FunctionId, event: &Event<'_>, watches: &'w [Watch]) -> Option<&'w Watch> {
     if !event.here(program) || event.exit_handling(program).0 != ExitHandling::Uncaught {
         return None;
     }
     let called = called_server(program, event)?;
-    watches.iter().find(|watch| watch.watched == called && called != server)
+    let (run, many) = (run_of(program, root, event), in_loop(program, event));
+    watches.iter().find(|watch| watch.watched == called && called != server && watch.set_in != run && watch.many == many)
+}
+
+/// The callback's clause that leads to the event.
+fn run_of(program: &Program<'_>, root: FunctionId, event: &Event<'_>) -> (FunctionId, u16) {
+    (root, program.summary(root).items.get(event.first_item()).map_or(0, |item| item.clause))
+}
+
+fn in_loop(program: &Program<'_>, event: &Event<'_>) -> bool {
+    event.within(program, |kind| matches!(kind, ScopeKind::Loop(_)))
 }
 
 fn called_server(program: &Program<'_>, event: &Event<'_>) -> Option<ModuleId> {
@@ -164,10 +183,7 @@ fn finding(program: &Program<'_>, server: ModuleId, root: FunctionId, event: &Ev
     let level = event.functions.iter().position(|id| *id == function).unwrap_or(0);
     let place = event.way(program).get(level).copied().unwrap_or_else(|| event.place(program));
     let message = format!("{caller} monitors {callee} and handles its end, but this call exits with it before the message is handled");
-    let process = match process_words(program, root).as_str() {
-        "caller" => caller.clone(),
-        _ => caller.clone(),
-    };
+    let process = caller.clone();
     Story::new(program, &RULE, Tier::Certain, function, place, message)
         .step(process.clone(), watch.place, format!("monitors {callee}: its end comes as a `{}` message", watch.tag))
         .way(&process, event)

@@ -247,7 +247,7 @@ impl<'a> Lowering<'a> {
 
     fn is_unquote(&self, id: NodeId) -> bool {
         let target = self.tree.child(id, 0);
-        self.tree.kind(target) == Kind::Identifier && self.text_of(target).starts_with("unquote")
+        self.tree.kind(target) == Kind::Identifier && matches!(self.text_of(target), "unquote" | "unquote_splicing")
     }
 
     /// Whether `id` is an operator node of the given kind.

@@ -43,7 +43,8 @@ impl<'a> Lowering<'a> {
             Kind::Call => {
                 let parts = self.parts(id);
                 let name_span = self.span_of(parts.target);
-                let is_unquote = self.text_of(parts.target).starts_with("unquote");
+                let target = self.text_of(parts.target);
+                let is_unquote = target == "unquote" || target.starts_with("unquote(");
                 let is_plain = tree.kind(parts.target) == Kind::Identifier && !is_unquote;
                 if !is_plain && !is_unquote {
                     return None;

@@ -1,0 +1,170 @@
+//! Runs one rule over a fixture and compares what it reports with the carets. The rules' own pages are fixtures too.
+
+use crate::{Finding, Place, RULES, Rule, Tier};
+use racefree_analysis::Program;
+use racefree_models::Models;
+use racefree_syntax::core::File;
+use racefree_syntax::parse::Parsed;
+use racefree_testing::{Fixture, FixtureFile, Kind, Observed};
+use std::sync::OnceLock;
+
+/// Runs `rule` over `fixture` and compares. What differs fails the test, told with the fixture's own lines.
+#[track_caller]
+pub(crate) fn check(rule: &Rule, fixture: &str) {
+    compare(fixture, |candidate| candidate.id == rule.id);
+}
+
+/// Runs every rule over `fixture`, none of which may report.
+#[track_caller]
+pub(crate) fn accept(fixture: &str) {
+    let parsed = Fixture::parse(fixture);
+    assert!(
+        parsed.expectations.iter().all(|expectation| expectation.label == racefree_testing::Label::Wrong),
+        "a safe idiom has no finding"
+    );
+    compare(fixture, |_| true);
+}
+
+#[track_caller]
+fn compare(fixture: &str, selected: impl Fn(&Rule) -> bool) {
+    let fixture = Fixture::parse(fixture);
+    let sources = Sources::new(&fixture.files);
+    if let Err(difference) = fixture.compare(&sources.observed(&sources.findings(selected))) {
+        panic!("{difference}");
+    }
+}
+
+/// A fixture's files, parsed.
+struct Sources<'f> {
+    files: &'f [FixtureFile],
+    parsed: Vec<Parsed>,
+    core: Vec<File>,
+}
+
+impl<'f> Sources<'f> {
+    #[track_caller]
+    fn new(files: &'f [FixtureFile]) -> Self {
+        let mut parsed: Vec<Parsed> = files.iter().map(|file| racefree_syntax::parse::parse(&file.text)).collect();
+        for (file, parsed) in files.iter().zip(&parsed) {
+            assert!(parsed.problems.is_empty(), "{} cannot be read: {:?}\n{}", file.path, parsed.problems, file.text);
+        }
+        let core = parsed.iter_mut().map(|parsed| std::mem::take(&mut parsed.file)).collect();
+        Self { files, parsed, core }
+    }
+
+    fn findings(&self, selected: impl Fn(&Rule) -> bool) -> Vec<Finding> {
+        crate::check(&Program::new(&self.core, models()), selected)
+    }
+
+    /// The findings and the steps of their traces, where a person would see them.
+    fn observed(&self, findings: &[Finding]) -> Vec<Observed> {
+        let mut observed = Vec::new();
+        for finding in findings {
+            let kind = match finding.tier {
+                Tier::Certain => Kind::Error,
+                Tier::Likely => Kind::Warning,
+                Tier::Audit => Kind::Note,
+            };
+            observed.push(self.observe(finding.place, kind, &finding.message));
+            let steps = finding.trace.iter().filter_map(|step| step.place.map(|place| (place, &step.message)));
+            observed.extend(steps.map(|(place, message)| self.observe(place, Kind::Step, message)));
+        }
+        observed
+    }
+
+    fn observe(&self, place: Place, kind: Kind, message: &str) -> Observed {
+        let index = place.file.0 as usize;
+        let (file, lines) = (&self.files[index], &self.parsed[index].lines);
+        let (start, end) = (lines.position(&file.text, place.span.start), lines.position(&file.text, place.span.end));
+        Observed {
+            path: file.path.clone(),
+            line: start.line,
+            start_column: start.column,
+            end_line: end.line,
+            end_column: end.column,
+            kind,
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// The shipped models, read once for all tests.
+fn models() -> &'static Models {
+    static MODELS: OnceLock<Models> = OnceLock::new();
+    MODELS.get_or_init(|| Models::shipped().expect("the shipped models are in order"))
+}
+
+/// The first Elixir fence of the section under `heading`.
+fn example<'p>(page: &'p str, heading: &str) -> &'p str {
+    let section = page.split_once(&format!("## {heading}\n")).map_or("", |(_, section)| section);
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let (_, fence) = section.split_once("```elixir\n").unwrap_or_else(|| panic!("no Elixir under {heading:?}"));
+    fence.split("```").next().unwrap_or(fence)
+}
+
+/// The ids of the rules that report something in `source`.
+fn reporting(source: &str) -> Vec<&'static str> {
+    let files = [FixtureFile { path: "lib/page.ex".to_owned(), text: source.to_owned() }];
+    let sources = Sources::new(&files);
+    sources.findings(|_| true).iter().map(|finding| finding.rule).collect()
+}
+
+#[test]
+fn reports_the_bad_example_of_every_page() {
+    for rule in RULES {
+        let source = example(rule.doc, "What it reports");
+        assert!(reporting(source).contains(&rule.id), "{} does not report its own bad example:\n{source}", rule.id);
+    }
+}
+
+#[test]
+fn accepts_the_good_example_of_every_page() {
+    for rule in RULES {
+        let source = example(rule.doc, "Instead");
+        assert_eq!(reporting(source), [""; 0], "rules report the good example of {}:\n{source}", rule.id);
+    }
+}
+
+/// Whoever reads a finding must learn who does what, where, and how to mend it.
+#[test]
+fn tells_a_story_with_every_finding() {
+    for rule in RULES {
+        let source = example(rule.doc, "What it reports");
+        let files = [FixtureFile { path: "lib/page.ex".to_owned(), text: source.to_owned() }];
+        for finding in Sources::new(&files).findings(|candidate| candidate.id == rule.id) {
+            let processes: std::collections::BTreeSet<&str> = finding.trace.iter().map(|step| step.process.as_str()).collect();
+            assert!(processes.len() > 1, "{}: one process races with nobody: {:?}", rule.id, finding.trace);
+            assert!(!finding.harm.is_empty() && !finding.help.is_empty() && !finding.message.is_empty(), "{}", rule.id);
+        }
+    }
+}
+
+/// The order of files is the order in which a file system lists them: it may not decide what is found.
+#[test]
+fn reports_the_same_for_files_in_any_order() {
+    let source = "\
+#- /lib/names.ex
+defmodule Names do
+  def pid(name), do: Process.whereis(name)
+end
+#- /lib/client.ex
+defmodule Client do
+  def run(name), do: GenServer.call(Names.pid(name), :run)
+end
+#- /lib/other.ex
+defmodule Other do
+  def stop(name), do: GenServer.stop(Names.pid(name))
+end
+";
+    let fixture = Fixture::parse(source);
+    let mut seen: Vec<Vec<Observed>> = Vec::new();
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let files: Vec<FixtureFile> = order.iter().map(|at| fixture.files[*at].clone()).collect();
+        let sources = Sources::new(&files);
+        let mut observed = sources.observed(&sources.findings(|_| true));
+        observed.sort_by(|a, b| (&a.path, a.line, a.kind, &a.message).cmp(&(&b.path, b.line, b.kind, &b.message)));
+        seen.push(observed);
+    }
+    assert!(!seen[0].is_empty());
+    assert!(seen.iter().all(|observed| *observed == seen[0]), "{seen:#?}");
+}
