@@ -107,8 +107,9 @@ impl Parser {
             return (file, problems);
         }
         if repaired.problems.is_empty() {
-            mended_problems.extend(problems);
+            mended_problems.extend(self.tree.problems(text));
         } else {
+            // What is missing was said already, and closer to where it should be.
             mended_problems.extend(self.tree.unread(text));
             mended_problems.extend(repaired.problems);
         }

@@ -8,7 +8,7 @@ use tree_sitter::Tree;
 
 use crate::Span;
 use crate::parse::Problem;
-use crate::tree::excerpt;
+use crate::tree::{excerpt, is_reserved};
 
 /// How often all of the text may be parsed again, in parts.
 const PASSES_MAX: usize = 16;
@@ -172,11 +172,10 @@ impl Mender<'_> {
             self.framed.extend_from_slice(chunk);
             self.framed.extend_from_slice(close.as_bytes());
             let Some(tree) = (self.parse)(&self.framed) else { continue };
-            if !tree.root_node().has_error() {
-                return Quality::Clean;
-            }
-            if open.is_empty() && !has_unread(&tree) {
-                best = Quality::Unclosed;
+            match soundness(&tree, &self.framed) {
+                Quality::Clean => return Quality::Clean,
+                Quality::Unclosed if open.is_empty() => best = Quality::Unclosed,
+                _ => {}
             }
         }
         best
@@ -234,23 +233,28 @@ impl Mender<'_> {
     }
 }
 
-/// Whether the parser skipped any text, and did not only add something.
-fn has_unread(tree: &Tree) -> bool {
+fn soundness(tree: &Tree, text: &[u8]) -> Quality {
     let mut cursor = tree.walk();
+    let has_error = tree.root_node().has_error();
     loop {
         let node = cursor.node();
-        if node.is_error() {
-            return true;
+        let word = text.get(node.byte_range()).unwrap_or(&[]);
+        if node.is_error() || word.len() <= 6 && is_reserved(word) && node.kind() == "identifier" && !follows_dot(text, node.start_byte()) {
+            return Quality::Broken;
         }
-        if node.has_error() && cursor.goto_first_child() {
+        if cursor.goto_first_child() {
             continue;
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
-                return false;
+                return if has_error { Quality::Unclosed } else { Quality::Clean };
             }
         }
     }
+}
+
+fn follows_dot(text: &[u8], at: usize) -> bool {
+    at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'.')
 }
 
 fn lines(text: &str) -> Vec<Line> {

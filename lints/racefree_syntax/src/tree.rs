@@ -40,6 +40,8 @@ pub(crate) struct Tree {
     pub(crate) comments: Vec<Span>,
     /// What the parser had to make up, and where.
     pub(crate) missing: Vec<(Span, &'static str)>,
+    /// Reserved words that close or part a block which was never opened.
+    torn: Vec<Span>,
     pub(crate) has_errors: bool,
 }
 
@@ -50,6 +52,7 @@ impl Tree {
         self.open.clear();
         self.comments.clear();
         self.missing.clear();
+        self.torn.clear();
         self.has_errors = source.root_node().has_error();
         if self.has_errors { self.walk::<true>(source.walk(), text) } else { self.walk::<false>(source.walk(), text) }
     }
@@ -109,6 +112,11 @@ impl Tree {
             _ => {}
         }
         let at = self.push(entry.kind, node);
+        if entry.kind == Kind::Identifier && self.parent_kind() != Kind::Dot && is_reserved(bytes(text, span(node))) {
+            // The grammar reads a reserved word as a name where it fits nowhere else.
+            self.has_errors = true;
+            self.torn.push(span(node));
+        }
         let inner = match entry.shape {
             Shape::Inner => true,
             Shape::Leaf => false,
@@ -172,7 +180,11 @@ impl Tree {
             .missing
             .iter()
             .map(|(span, kind)| Problem { span: *span, message: format!("`{kind}` is missing here; the rest of the file is analysed") });
-        self.unread(text).chain(missing)
+        let torn = self.torn.iter().map(|span| Problem {
+            span: *span,
+            message: format!("`{}` belongs to nothing here; the rest of the file is analysed", excerpt(text, *span)),
+        });
+        self.unread(text).chain(missing).chain(torn)
     }
 
     /// What the parser could not read.
@@ -227,6 +239,10 @@ impl Iterator for Children<'_> {
 
 fn span(node: &tree_sitter::Node<'_>) -> Span {
     Span::new(node.start_byte(), node.end_byte())
+}
+
+pub(crate) fn is_reserved(word: &[u8]) -> bool {
+    matches!(word, b"end" | b"else" | b"rescue" | b"catch" | b"after" | b"do")
 }
 
 fn has_interpolation(text: &str, span: Span) -> bool {
