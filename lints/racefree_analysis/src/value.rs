@@ -479,9 +479,20 @@ impl Value {
     }
 }
 
-/// Whether two tuples agree in every place where one of them has an atom: `{:error, :a}` and `{:error, :b}` stay apart.
+/// Whether two tuples are so alike that one can stand for both: `{:error, :a}` and `{:error, :b}` stay apart.
 fn same_tag(a: &[Value], b: &[Value]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.atoms().next() == b.atoms().next())
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b, 3))
+}
+
+fn alike(a: &Value, b: &Value, depth: usize) -> bool {
+    match (a.alts.first().map(|alt| &alt.shape), b.alts.first().map(|alt| &alt.shape)) {
+        (Some(Shape::Atom(a)), Some(Shape::Atom(b))) => a == b,
+        (Some(Shape::Tuple(a)), Some(Shape::Tuple(b))) => {
+            depth > 0 && a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| alike(a, b, depth - 1))
+        }
+        (Some(Shape::Atom(_) | Shape::Tuple(_)), _) | (_, Some(Shape::Atom(_) | Shape::Tuple(_))) => false,
+        _ => true,
+    }
 }
 
 fn join_parts(a: &Value, b: &Value, depth: usize) -> Value {

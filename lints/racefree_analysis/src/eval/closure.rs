@@ -5,7 +5,7 @@ use crate::summary::{ParamClosure, ScopeKind, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Shape, Value};
 use racefree_models::Runs;
-use racefree_syntax::Span;
+use racefree_syntax::{Span, Symbol};
 use racefree_syntax::core::Clause;
 
 impl<'p> Evaluator<'_, 'p> {
@@ -16,7 +16,7 @@ impl<'p> Evaluator<'_, 'p> {
         for alt in &function.alts {
             let value = match &alt.shape {
                 Shape::Closure(id) => self.run_closure(*id, args, span, usage),
-                Shape::Function { module, name, .. } => self.call_named(*module, *name, args.to_vec(), span, span, usage),
+                Shape::Function { module, name, .. } => self.apply_named(*module, *name, args, span, usage),
                 Shape::Symbolic { term, .. } => {
                     self.note_param_closure(term, Runs::Once, args);
                     Value::symbolic(Term::new(TermKind::Result(term.clone())))
@@ -26,6 +26,17 @@ impl<'p> Evaluator<'_, 'p> {
             result = result.join(value, &site);
         }
         if result.is_never() && !self.diverged { Value::any(site) } else { result }
+    }
+
+    /// A named function called through a value: it may be given itself, so the depth is bounded as for closures.
+    fn apply_named(&mut self, module: Symbol, name: Symbol, args: &[Value], span: Span, usage: Usage) -> Value {
+        if self.closure_depth >= CLOSURE_DEPTH_MAX {
+            return Value::any(self.site(span));
+        }
+        self.closure_depth += 1;
+        let result = self.call_named(module, name, args.to_vec(), span, span, usage);
+        self.closure_depth -= 1;
+        result
     }
 
     /// Remembers that a closure given as a parameter is run, and how.

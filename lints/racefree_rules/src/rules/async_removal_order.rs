@@ -1,4 +1,79 @@
 //! # What is looked up goes first, who looks it up later
+//!
+//! ## What it reports
+//!
+//! An entry is removed at once, and then another process is asked to stop the events for it. That request is answered before it is carried
+//! out: the server replies and does the work in a continuation. Until then events for the key still arrive, and find nothing behind it.
+//!
+//! ```elixir
+//! defmodule Cleaner do
+//!   def remove(key) do
+//!     :ets.delete(:status, key)
+//!     GenServer.call(Batcher, {:remove, key})
+//!   end
+//! end
+//!
+//! defmodule Batcher do
+//!   use GenServer
+//!   def init(keys), do: {:ok, keys}
+//!
+//!   def handle_call({:remove, key}, _from, keys) do
+//!     {:reply, :ok, [key | keys], {:continue, :flush}}
+//!   end
+//!
+//!   def handle_continue(:flush, keys) do
+//!     GenServer.cast(Router, {:remove, keys})
+//!     {:noreply, []}
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! cleaner              | batcher              | router
+//! ---------------------|----------------------|----------------------
+//! deletes the status   |                      |
+//! asks to remove       |                      |
+//!                      | replies :ok          |
+//!                      |                      | gets an event for the key
+//!                      |                      | looks the status up: gone
+//!                      | casts to the router  |
+//! ```
+//!
+//! `:ok` from such a request means *requested*, not *done*.
+//!
+//! ## Instead
+//!
+//! Remove the route first, with a request that is answered when it is done; then what the route leads to.
+//!
+//! ```elixir
+//! defmodule Cleaner do
+//!   def remove(key) do
+//!     :ok = GenServer.call(Router, {:remove, key})
+//!     :ets.delete(:status, key)
+//!   end
+//! end
+//!
+//! defmodule Router do
+//!   use GenServer
+//!   def init(routes), do: {:ok, routes}
+//!
+//!   def handle_call({:remove, key}, _from, routes) do
+//!     {:reply, :ok, Map.delete(routes, key)}
+//!   end
+//! end
+//! ```
+//!
+//! Three repairs are known: the route first and synchronously; a tombstone that marks the key as being removed, which lookups report; and a
+//! reader that takes a missing entry for a normal answer.
+//!
+//! ## Not reported
+//!
+//! - The route removed before the entry.
+//! - Requests that are carried out before they are answered, whatever the callback does afterwards to other state.
+//! - Requests for another key, and requests whose name is no word of removal (`remove`, `delete`, `forget`, `unsubscribe`, …).
+//! - Requests by cast, and work that a server sends to itself instead of `{:continue, _}`: not recognised yet.
 
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};

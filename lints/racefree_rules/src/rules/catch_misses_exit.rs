@@ -1,4 +1,52 @@
 //! # A handler of the wrong kind around a call
+//!
+//! ## What it reports
+//!
+//! A handler stands around a call of another process and can never take its failure. A call fails by an *exit*. `rescue` takes errors,
+//! `catch :error, _` the same, and a `catch` without a kind takes throws only. Reported is a handler around calls and nothing else that could
+//! fail, so that it can have been meant for the call alone.
+//!
+//! ```elixir
+//! defmodule Health do
+//!   def status(server) do
+//!     GenServer.call(server, :status)
+//!   rescue
+//!     _ -> :down
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! caller                        | server
+//! ------------------------------|------------------------------
+//! calls and waits               |
+//!                               | ends
+//! exits with the server's reason|
+//! the rescue is passed over: the caller is down
+//! ```
+//!
+//! ## Instead
+//!
+//! Catch the kind that comes.
+//!
+//! ```elixir
+//! defmodule Health do
+//!   def status(server) do
+//!     GenServer.call(server, :status)
+//!   catch
+//!     :exit, _reason -> :down
+//!   end
+//! end
+//! ```
+//!
+//! ## Not reported
+//!
+//! - `catch :exit, _` and `catch kind, reason`, also beside a `rescue`, and the same in a `try` further out.
+//! - A `rescue` that names its exceptions: it may be meant for them.
+//! - A `rescue` that raises again: it logs or translates.
+//! - Bodies that hold other code which can raise, throw or exit: the handler may be meant for that.
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};

@@ -1,4 +1,59 @@
 //! # A list of exit reasons that leaves some out
+//!
+//! ## What it reports
+//!
+//! A call of another process is wrapped in a `catch :exit` that lists reasons. The list shows that the code means to survive the end of the
+//! process it calls. A process can end in five ways that a caller sees, and the list leaves some out: `{:noproc, _}`, `{:normal, _}`,
+//! `{:shutdown, _}`, `{{:shutdown, _}, _}` and `{:killed, _}`.
+//!
+//! ```elixir
+//! defmodule Reader do
+//!   def read(server, key) do
+//!     GenServer.call(server, {:read, key})
+//!   catch
+//!     :exit, {:noproc, _} -> {:error, :gone}
+//!     :exit, {:normal, _} -> {:error, :gone}
+//!     :exit, {:shutdown, _} -> {:error, :gone}
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! caller                        | server
+//! ------------------------------|------------------------------
+//! calls and waits               |
+//!                               | is asked to stop by its supervisor
+//!                               | takes longer than its shutdown time
+//!                               | is killed
+//! exits with {:killed, _}: not in the list
+//! ```
+//!
+//! The list works in every test that stops the server politely. In real projects such lists grow by one reason every few months.
+//!
+//! ## Instead
+//!
+//! Take every exit. The question is whether a reply came, and the reason does not change the answer.
+//!
+//! ```elixir
+//! defmodule Reader do
+//!   def read(server, key) do
+//!     GenServer.call(server, {:read, key})
+//!   catch
+//!     :exit, _reason -> {:error, :gone}
+//!   end
+//! end
+//! ```
+//!
+//! Where a timeout must stay a crash, list what is *not* taken: `:exit, {:timeout, _} = reason -> exit(reason)` first, `:exit, _` after it.
+//!
+//! ## Not reported
+//!
+//! - `:exit, _`, `kind, reason`, and a list that ends with one of them.
+//! - A `catch` that takes none of the five, such as `:exit, {:timeout, _}` alone: it is about something else.
+//! - Clauses that exit, raise or throw again.
+//! - Bodies in which no other process is asked.
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};

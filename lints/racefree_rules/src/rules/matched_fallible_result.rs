@@ -1,4 +1,79 @@
 //! # A hard match on an answer that may be an error
+//!
+//! ## What it reports
+//!
+//! A server's process asks another one, which is one of many that come and go, and matches the answer hard: `{:ok, x} = …` or `:ok = …`. The
+//! other process answers with an error when it fails or is being removed. The match then crashes the server over another's ordinary failure.
+//!
+//! ```elixir
+//! defmodule View do
+//!   use GenServer
+//!   def init(key), do: {:ok, key, {:continue, :start}}
+//!
+//!   def handle_continue(:start, key) do
+//!     {:ok, offset} = Source.await_snapshot(key)
+//!     {:noreply, {key, offset}}
+//!   end
+//! end
+//!
+//! defmodule Source do
+//!   use GenServer
+//!   def await_snapshot(key), do: GenServer.call({:via, Registry, {Sources, key}}, :await_snapshot)
+//!   def init(state), do: {:ok, state}
+//!   def handle_call(:await_snapshot, _from, %{failed: reason} = state), do: {:reply, {:error, reason}, state}
+//!   def handle_call(:await_snapshot, _from, state), do: {:reply, {:ok, state.offset}, state}
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! view                          | source
+//! ------------------------------|------------------------------
+//! asks for the snapshot         |
+//!                               | its snapshot fails
+//!                               | replies {:error, reason}
+//! {:ok, _} does not match: view crashes
+//! what depends on the view sees a crash
+//! ```
+//!
+//! ## Instead
+//!
+//! Match the answer with `case`, and stop or retry in an orderly way.
+//!
+//! ```elixir
+//! defmodule View do
+//!   use GenServer
+//!   def init(key), do: {:ok, key, {:continue, :start}}
+//!
+//!   def handle_continue(:start, key) do
+//!     case Source.await_snapshot(key) do
+//!       {:ok, offset} -> {:noreply, {key, offset}}
+//!       {:error, _reason} -> {:stop, {:shutdown, :source_gone}, key}
+//!     end
+//!   end
+//! end
+//!
+//! defmodule Source do
+//!   use GenServer
+//!   def init(state), do: {:ok, state}
+//!   def handle_call(:await_snapshot, _from, %{failed: reason} = state), do: {:reply, {:error, reason}, state}
+//!   def handle_call(:await_snapshot, _from, state), do: {:reply, {:ok, state.offset}, state}
+//!
+//!   def await_snapshot(key) do
+//!     GenServer.call({:via, Registry, {Sources, key}}, :await_snapshot)
+//!   catch
+//!     :exit, _reason -> {:error, :gone}
+//!   end
+//! end
+//! ```
+//!
+//! ## Not reported
+//!
+//! - Answers that are matched by `case`, `with` or function clauses.
+//! - Code that no server's process runs: there a crash is a plain error, told to whoever asked.
+//! - Servers of fixed name that live as long as the system.
+//! - Matches around which `MatchError` is rescued.
 
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};

@@ -1,4 +1,75 @@
 //! # Subscribe first, monitor later
+//!
+//! ## What it reports
+//!
+//! A process subscribes to another one and monitors it afterwards, each by a lookup of its own. Between the two the publisher may end. The
+//! monitor then watches nobody, or a successor under the same name that knows nothing of the subscription.
+//!
+//! ```elixir
+//! defmodule View do
+//!   use GenServer
+//!
+//!   def init(key) do
+//!     GenServer.call(Names.pid(key), {:subscribe, self()})
+//!     ref = Process.monitor(Names.pid(key))
+//!     {:ok, %{key: key, ref: ref}}
+//!   end
+//! end
+//!
+//! defmodule Names do
+//!   def pid(key), do: :global.whereis_name({:source, key})
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! subscriber                    | publisher
+//! ------------------------------|------------------------------
+//! subscribes: :ok               |
+//!                               | ends; its subscribers are forgotten
+//!                               | a new publisher takes the name
+//! looks the name up again       |
+//! monitors the new publisher    |
+//! waits for events for ever     | knows of no subscriber
+//! ```
+//!
+//! Without a successor the monitor answers at once with `:noproc` instead of the true reason, and a clean stop is taken for a crash.
+//!
+//! ## Instead
+//!
+//! Look the publisher up once, monitor that pid, then subscribe: its end after that always arrives as a message.
+//!
+//! ```elixir
+//! defmodule View do
+//!   use GenServer
+//!
+//!   def init(key) do
+//!     case Process.whereis(key) do
+//!       nil -> {:stop, :not_running}
+//!       pid -> {:ok, %{ref: subscribe(pid)}}
+//!     end
+//!   end
+//!
+//!   defp subscribe(pid) do
+//!     ref = Process.monitor(pid)
+//!     GenServer.call(pid, {:subscribe, self()})
+//!     ref
+//!   catch
+//!     :exit, _reason -> :gone
+//!   end
+//! end
+//! ```
+//!
+//! Other repairs: one request to a registry that looks up, subscribes and monitors as a single step; or a subscription that answers with the
+//! publisher's pid, which is then monitored.
+//!
+//! ## Not reported
+//!
+//! - A monitor or link before the subscription.
+//! - Both on one pid that was looked up once: a monitor of a dead process still delivers its `:DOWN`.
+//! - Requests that are no subscription: neither the caller's pid nor a word such as `subscribe`, `join` or `watch` is in the message.
+//! - Subscriptions that a library makes in a table of its own, such as `Phoenix.PubSub.subscribe`.
 
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};

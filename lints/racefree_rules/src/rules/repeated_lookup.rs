@@ -1,4 +1,65 @@
 //! # The same process looked up again and again
+//!
+//! ## What it reports
+//!
+//! Several steps of one function belong together and go to one process, but each looks it up by itself. The answers may differ: between two
+//! steps the process can end and another can take its name. Reported are three steps or more, and two when one of them is a monitor or link.
+//!
+//! ```elixir
+//! defmodule Client do
+//!   def transfer(account, amount) do
+//!     GenServer.call(pid(account), {:reserve, amount})
+//!     GenServer.call(pid(account), :audit)
+//!     GenServer.call(pid(account), {:commit, amount})
+//!   end
+//!
+//!   defp pid(account), do: GenServer.whereis(account)
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! caller                        | account
+//! ------------------------------|------------------------------
+//! looks it up, reserves         |
+//!                               | crashes, the reservation with it
+//!                               | is restarted, takes the name
+//! looks it up, audits           |
+//! looks it up, commits          | never heard of a reservation
+//! ```
+//!
+//! ## Instead
+//!
+//! Look the process up once, monitor that pid, and use it for all steps: they then go to one process or fail together. Where the steps must
+//! succeed or fail as one, make them one request.
+//!
+//! ```elixir
+//! defmodule Client do
+//!   def transfer(account, amount) do
+//!     case GenServer.whereis(account) do
+//!       nil -> {:error, :not_running}
+//!       pid -> steps(pid, amount)
+//!     end
+//!   end
+//!
+//!   defp steps(pid, amount) do
+//!     GenServer.call(pid, {:reserve, amount})
+//!     GenServer.call(pid, :audit)
+//!     GenServer.call(pid, {:commit, amount})
+//!   catch
+//!     :exit, _reason -> {:error, :not_running}
+//!   end
+//! end
+//! ```
+//!
+//! ## Not reported
+//!
+//! - Steps on one pid that was looked up once.
+//! - Two independent calls: that is common and mostly harmless.
+//! - Steps in different branches, and steps under different keys.
+//! - Steps whose exit is caught: the code is ready for a process that went.
+//! - Calls by a registered name (`GenServer.call(Jobs, …)`) without a lookup in the source.
 
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};

@@ -1,4 +1,65 @@
 //! # A rescue meant for a missing table that hides every other mistake
+//!
+//! ## What it reports
+//!
+//! A table operation raises `ArgumentError` when the table is gone, for instance because its owner has just ended. A `rescue ArgumentError` that
+//! gives a default covers more than that operation: other functions, or a conversion that raises `ArgumentError` for a reason of its own. All of
+//! them get the same answer, which was meant for the missing table alone.
+//!
+//! ```elixir
+//! defmodule Status do
+//!   def changed_since?(key, text) do
+//!     offset = String.to_integer(text)
+//!
+//!     :ets.lookup_element(:status, key, 2) > offset
+//!   rescue
+//!     ArgumentError -> false
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! table owner                   | caller
+//! ------------------------------|------------------------------
+//! lives, the table is there     | gets text "12a" from a client
+//!                               | String.to_integer raises ArgumentError
+//!                               | the rescue answers false: "no change"
+//! ```
+//!
+//! The client waits for a change that was there all the time. No log line tells of it, and a test of the missing table passes.
+//!
+//! ## Instead
+//!
+//! Put the rescue around the one operation that may find its table gone.
+//!
+//! ```elixir
+//! defmodule Status do
+//!   def changed_since?(key, text) do
+//!     offset = String.to_integer(text)
+//!
+//!     case fetch(key) do
+//!       {:ok, last} -> last > offset
+//!       :error -> false
+//!     end
+//!   end
+//!
+//!   defp fetch(key) do
+//!     {:ok, :ets.lookup_element(:status, key, 2)}
+//!   rescue
+//!     ArgumentError -> :error
+//!   end
+//! end
+//! ```
+//!
+//! ## Not reported
+//!
+//! - A rescue around table operations alone, also when a pure function makes the table's name or the key first.
+//! - A rescue that raises again, or that binds the exception and can look at it.
+//! - A rescue around one or two functions of the program in which nothing else raises `ArgumentError`; from three on the finding is likely.
+//! - `rescue ArgumentError` around code without any table operation, such as a parser.
+//! - A rescue of everything (`rescue _ ->`): it hides more, but says so.
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};

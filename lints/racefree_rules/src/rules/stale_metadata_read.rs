@@ -1,4 +1,78 @@
 //! # Old metadata decides where to read
+//!
+//! ## What it reports
+//!
+//! A reader takes metadata from a table, and by it decides which part of the data to read from memory. A writer publishes new metadata and then
+//! clears the memory. When the writer runs between the reader's two steps, the reader looks where the data no longer is, and takes the empty
+//! answer for the truth.
+//!
+//! ```elixir
+//! defmodule Storage do
+//!   def read(from) do
+//!     last = :ets.lookup_element(:meta, :persisted, 2)
+//!
+//!     if from >= last do
+//!       :ets.select(:buffer, [{{:"$1", :"$2"}, [{:>, :"$1", last}], [:"$2"]}])
+//!     else
+//!       File.read!("log")
+//!     end
+//!   end
+//!
+//!   def flush(position) do
+//!     File.write!("log", inspect(:ets.tab2list(:buffer)))
+//!     :ets.insert(:meta, {:persisted, position})
+//!     :ets.delete_all_objects(:buffer)
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! reader                        | writer
+//! ------------------------------|------------------------------
+//! reads: persisted up to 10     |
+//! decides for the memory        |
+//!                               | writes 11..20 to the file
+//!                               | publishes: persisted up to 20
+//!                               | clears the memory
+//! reads (10, 20] from memory: []|
+//! ```
+//!
+//! The data exists, and the reader says there is none. No error is raised.
+//!
+//! ## Instead
+//!
+//! Check again: after reading from memory, see whether the answer falls short of what was promised, and read where the data went.
+//!
+//! ```elixir
+//! defmodule Storage do
+//!   def read(from) do
+//!     last = :ets.lookup_element(:meta, :persisted, 2)
+//!
+//!     case :ets.select(:buffer, [{{:"$1", :"$2"}, [{:>, :"$1", max(from, last)}], [:"$2"]}]) do
+//!       [] -> File.read!("log")
+//!       rows -> rows
+//!     end
+//!   end
+//!
+//!   def flush(position) do
+//!     File.write!("log", inspect(:ets.tab2list(:buffer)))
+//!     :ets.insert(:meta, {:persisted, position})
+//!     :ets.delete_all_objects(:buffer)
+//!   end
+//! end
+//! ```
+//!
+//! Three repairs are known: check again; clear only when no reader can hold the old metadata; publish the metadata and the data as one value
+//! that is replaced whole, so that a reader sees the old pair or the new one.
+//!
+//! ## Not reported
+//!
+//! - A short answer that is noticed: what was read decides about another read.
+//! - Data that no writer clears, and writers that clear before they publish.
+//! - Reads that do not depend on what the metadata said.
+//! - Two reads of one table.
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};

@@ -1,4 +1,80 @@
 //! # A call of a process whose end is handled elsewhere
+//!
+//! ## What it reports
+//!
+//! A server monitors another process and has a clause that handles its `:DOWN` in an orderly way. It also calls that process and catches
+//! nothing. When the process ends during the call, the call exits and takes the server with it: the orderly clause never runs.
+//!
+//! ```elixir
+//! defmodule Consumer do
+//!   use GenServer
+//!
+//!   def init(_), do: {:ok, %{ref: Process.monitor(View)}}
+//!
+//!   def handle_cast({:changes, changes}, state) do
+//!     {:noreply, Map.put(state, :keys, GenServer.call(View, {:apply, changes}))}
+//!   end
+//!
+//!   def handle_info({:DOWN, ref, :process, _pid, _reason}, %{ref: ref} = state), do: {:stop, {:shutdown, :view_gone}, state}
+//! end
+//!
+//! defmodule View do
+//!   use GenServer
+//!   def init(keys), do: {:ok, keys}
+//!   def handle_call({:apply, changes}, _from, keys), do: {:reply, keys, keys ++ changes}
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! consumer                      | view
+//! ------------------------------|------------------------------
+//! monitors the view             |
+//! calls it and waits            |
+//!                               | ends before it replies
+//! the call exits: consumer down |
+//! :DOWN is never handled        |
+//! ```
+//!
+//! What the consumer's end sets off, such as a clean-up for a crash, follows a crash instead of a clean stop.
+//!
+//! ## Instead
+//!
+//! Catch the exit around the call, and let the `:DOWN` decide what happens.
+//!
+//! ```elixir
+//! defmodule Consumer do
+//!   use GenServer
+//!
+//!   def init(_), do: {:ok, %{ref: Process.monitor(View)}}
+//!
+//!   def handle_cast({:changes, changes}, state) do
+//!     {:noreply, Map.put(state, :keys, apply_changes(changes))}
+//!   end
+//!
+//!   def handle_info({:DOWN, ref, :process, _pid, _reason}, %{ref: ref} = state), do: {:stop, {:shutdown, :view_gone}, state}
+//!
+//!   defp apply_changes(changes) do
+//!     GenServer.call(View, {:apply, changes})
+//!   catch
+//!     :exit, _reason -> []
+//!   end
+//! end
+//!
+//! defmodule View do
+//!   use GenServer
+//!   def init(keys), do: {:ok, keys}
+//!   def handle_call({:apply, changes}, _from, keys), do: {:reply, keys, keys ++ changes}
+//! end
+//! ```
+//!
+//! ## Not reported
+//!
+//! - Calls whose exit is caught, wholly or by a list of reasons. A list that is not complete is `incomplete_exit_catch`.
+//! - Calls in `init` and `terminate`: the server does not run yet, or ends anyway.
+//! - A monitor without a clause for its message, and a clause without a monitor.
+//! - Servers that the analysis cannot tell: the target names no module of the program and no request tells which server takes it.
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};

@@ -1,4 +1,59 @@
 //! # Data is announced, and nobody looked whether it was written
+//!
+//! ## What it reports
+//!
+//! A function writes to a file or syncs it, throws the result away, and then publishes: it writes the new position to a table, or clears the
+//! copy in memory. `:file.write`, `:file.datasync`, `IO.binwrite` and their like fail by a value, `{:error, :enospc}` for instance, and the
+//! code goes on as if all were well. The finding is certain where the code syncs, since it then promises that the data is on disk.
+//!
+//! ```elixir
+//! defmodule Log do
+//!   def flush(file, buffer, position) do
+//!     :file.write(file, :ets.tab2list(buffer))
+//!     :file.datasync(file)
+//!     :ets.insert(:positions, {:persisted, position})
+//!     :ets.delete_all_objects(buffer)
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! writer                        | reader
+//! ------------------------------|------------------------------
+//! writes: {:error, :enospc}     |
+//! publishes the new position    |
+//! clears the copy in memory     |
+//!                               | reads the position: on disk
+//!                               | reads the file: nothing there
+//! ```
+//!
+//! ## Instead
+//!
+//! Look at each result before anything is published. A match that crashes keeps the old state, which is true; an error value lets the caller
+//! stop or retry.
+//!
+//! ```elixir
+//! defmodule Log do
+//!   def flush(file, buffer, position) do
+//!     with :ok <- :file.write(file, :ets.tab2list(buffer)),
+//!          :ok <- :file.datasync(file) do
+//!       :ets.insert(:positions, {:persisted, position})
+//!       :ets.delete_all_objects(buffer)
+//!       :ok
+//!     end
+//!   end
+//! end
+//! ```
+//!
+//! ## Not reported
+//!
+//! - Results that are matched, piped, returned or bound to a name that is used.
+//! - The bang variants: they raise.
+//! - Writes after which nothing is published in the same function: a log line, a report.
+//! - Writes to a named device such as `:stdio`.
+//! - A publication in the caller of the function that writes: the rule looks at one function and what it calls after the write.
 
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};
