@@ -97,7 +97,7 @@ impl Search<'_, '_> {
             if requirement.way.len() >= TRAVEL_MAX || handled(summary, item, effect) {
                 continue;
             }
-            let given = Frame { args, results: &[] }.value(&Value::symbolic(requirement.term.clone()), 0);
+            let given = Frame::new(args, &[]).value(&Value::symbolic(requirement.term.clone()));
             let mut way = vec![self.program.place(id, item.name_span)];
             way.extend(&requirement.way);
             let looped = summary.in_scope(item.scope, |kind| matches!(kind, ScopeKind::Loop(_)));

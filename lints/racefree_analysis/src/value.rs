@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub const ALTERNATIVES_MAX: usize = 10;
 /// Structure below this depth is forgotten.
 pub const DEPTH_MAX: usize = 6;
+/// A value in a summary has no more alternatives than this, those of its parts included.
+pub const PARTS_MAX: usize = 96;
 
 #[derive(Debug, Clone)]
 pub struct Value {
@@ -437,24 +439,30 @@ impl Value {
         self
     }
 
-    /// Forgets what a summary cannot carry: closures, and structure beyond [`DEPTH_MAX`].
+    /// Forgets what a summary cannot carry: closures, structure below `depth`, and what goes beyond [`PARTS_MAX`] parts.
     pub fn settled(&self, depth: usize) -> Self {
-        let settle = |alt: &Alt| -> Alt {
+        self.settled_within(depth, &mut { PARTS_MAX })
+    }
+
+    fn settled_within(&self, depth: usize, parts_left: &mut usize) -> Self {
+        let mut settle = |alt: &Alt| -> Alt {
+            *parts_left = parts_left.saturating_sub(1);
+            let cut = depth == 0 || *parts_left == 0;
             let shape = match &alt.shape {
                 Shape::Closure(_) => Shape::Any,
-                Shape::Tuple(_) | Shape::List(_) | Shape::Map(_) if depth == 0 => Shape::Any,
-                Shape::Tuple(parts) => Shape::Tuple(parts.iter().map(|part| part.settled(depth - 1)).collect()),
-                Shape::List(element) => Shape::List(Arc::new(element.settled(depth - 1))),
+                Shape::Tuple(_) | Shape::List(_) | Shape::Map(_) if cut => Shape::Any,
+                Shape::Tuple(parts) => Shape::Tuple(parts.iter().map(|part| part.settled_within(depth - 1, parts_left)).collect()),
+                Shape::List(element) => Shape::List(Arc::new(element.settled_within(depth - 1, parts_left))),
                 Shape::Map(map) => Shape::Map(Arc::new(MapShape {
                     struct_name: map.struct_name,
                     base: map.base.clone(),
-                    fields: map.fields.iter().map(|(name, value)| (*name, value.settled(depth - 1))).collect(),
+                    fields: map.fields.iter().map(|(name, value)| (*name, value.settled_within(depth - 1, parts_left))).collect(),
                 })),
                 other => other.clone(),
             };
             Alt { shape, origin: alt.origin.clone() }
         };
-        Self { alts: self.alts.iter().map(settle).collect(), term: self.term.clone(), deps: self.deps }
+        Self { alts: self.alts.iter().map(&mut settle).collect(), term: self.term.clone(), deps: self.deps }
     }
 
     /// The atoms it may be.

@@ -5,14 +5,15 @@ use crate::eval::Frame;
 use crate::program::Program;
 use crate::summary::{Effect, ExitHandling, FunctionId, Item, ItemKind, ScopeKind, Summary};
 use crate::value::Value;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 /// Effects visited in one walk at most.
-const EVENTS_MAX: usize = 400;
-/// Items looked at in one walk at most.
-const STEPS_MAX: usize = 20_000;
-/// Calls followed one inside the other at most.
-const DEPTH_MAX: usize = 24;
+const EVENTS_MAX: usize = 256;
+/// Items looked at in one walk at most: the bound on its cost.
+const STEPS_MAX: usize = 2_000;
+/// Times one callee is entered in one walk: what it does is seen, and that it is done again.
+const VISITS_MAX: u8 = 3;
 
 /// One effect, seen from the function walked from.
 #[derive(Clone)]
@@ -114,8 +115,17 @@ impl<'p> Program<'p> {
 
     /// The same, for some of its clauses alone (one bit each).
     pub fn events_of_clauses(&self, root: FunctionId, mask: u64, clauses: u64) -> Vec<Event<'_>> {
-        let mut walk = Walk { program: self, mask, steps: 0, events: Vec::new(), functions: SmallVec::new(), path: SmallVec::new() };
-        walk.function(root, None, clauses);
+        let mut walk = Walk {
+            program: self,
+            mask,
+            steps: 0,
+            events: Vec::new(),
+            functions: SmallVec::new(),
+            path: SmallVec::new(),
+            calls: SmallVec::new(),
+            visits: FxHashMap::default(),
+        };
+        walk.function(root, clauses);
         walk.events
     }
 
@@ -143,13 +153,18 @@ struct Walk<'s, 'p> {
     events: Vec<Event<'s>>,
     functions: SmallVec<[FunctionId; 6]>,
     path: SmallVec<[u32; 6]>,
+    /// The arguments of the calls followed, each in the terms of the function that makes it.
+    calls: SmallVec<[&'s [Value]; 6]>,
+    visits: FxHashMap<FunctionId, u8>,
 }
 
 impl<'s> Walk<'s, '_> {
-    fn function(&mut self, id: FunctionId, args: Option<&[Value]>, clauses: u64) {
-        if self.functions.len() >= DEPTH_MAX || self.functions.contains(&id) {
+    fn function(&mut self, id: FunctionId, clauses: u64) {
+        let visits = self.visits.entry(id).or_default();
+        if *visits >= VISITS_MAX || self.functions.contains(&id) {
             return;
         }
+        *visits += 1;
         let program = self.program;
         let summary = program.summary(id);
         if summary.reach & self.mask == 0 {
@@ -165,31 +180,30 @@ impl<'s> Walk<'s, '_> {
                 break;
             }
             self.path.push(index as u32);
-            self.item(item, args);
+            self.item(item);
             self.path.pop();
         }
         self.functions.pop();
     }
 
-    fn item(&mut self, item: &'s Item, args: Option<&[Value]>) {
+    fn item(&mut self, item: &'s Item) {
         match &item.kind {
             ItemKind::Effect(effect) if self.mask & effect.kind.bit() != 0 => {
-                let args = effect.args.iter().map(|value| seen_from(value, args)).collect();
+                let args = effect.args.iter().map(|value| self.seen_from_root(value)).collect();
                 let (functions, path) = (self.functions.clone(), self.path.clone());
                 self.events.push(Event { functions, path, effect, item, args });
             }
-            ItemKind::Call { callee, args: given, clauses } if self.program.summary(*callee).reach & self.mask != 0 => {
-                let given: Vec<Value> = given.iter().map(|value| seen_from(value, args)).collect();
-                self.function(*callee, Some(&given), *clauses);
+            ItemKind::Call { callee, args, clauses } if self.program.summary(*callee).reach & self.mask != 0 => {
+                self.calls.push(args);
+                self.function(*callee, *clauses);
+                self.calls.pop();
             }
             _ => {}
         }
     }
-}
 
-fn seen_from(value: &Value, args: Option<&[Value]>) -> Value {
-    match args {
-        Some(args) => Frame { args, results: &[] }.value(value, 0),
-        None => value.clone(),
+    /// A value of the function at hand, in the terms of the one walked from.
+    fn seen_from_root(&self, value: &Value) -> Value {
+        self.calls.iter().rev().fold(value.clone(), |value, args| Frame::new(args, &[]).value(&value))
     }
 }

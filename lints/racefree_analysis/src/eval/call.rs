@@ -194,7 +194,7 @@ impl<'p> Evaluator<'_, 'p> {
         let term = self.apply_term(module, name, &args, span);
         let Some(summary) = summary else { return Value::any(term).with_deps(deps) };
         self.note_passed_closures(summary, &args);
-        let frame = Frame { args: &args, results: &results };
+        let frame = Frame::new(&args, &results);
         let mut value = Value::never(term.clone());
         let mut diverges = true;
         for (index, clause) in summary.clauses.iter().enumerate() {
@@ -202,7 +202,7 @@ impl<'p> Evaluator<'_, 'p> {
                 continue;
             }
             diverges &= clause.diverges;
-            value = value.join(frame.value(&clause.returns, 0), &term);
+            value = value.join(frame.value(&clause.returns), &term);
         }
         if diverges && !summary.clauses.is_empty() {
             self.diverged = true;
@@ -248,8 +248,8 @@ impl<'p> Evaluator<'_, 'p> {
             if known.is_none() && only_named {
                 continue;
             }
-            let frame = Frame { args, results: &[] };
-            let given: Vec<Value> = known.map_or_else(Vec::new, |known| known.args.iter().map(|arg| frame.value(arg, 0)).collect());
+            let frame = Frame::new(args, &[]);
+            let given: Vec<Value> = known.map_or_else(Vec::new, |known| known.args.iter().map(|arg| frame.value(arg)).collect());
             let runs = known.map_or(Runs::Once, |known| known.runs);
             let result = self.run_argument(arg, runs, &given, span);
             results.push((index as u32, result));
@@ -263,8 +263,8 @@ impl<'p> Evaluator<'_, 'p> {
             let Some(arg) = args.get(closure.param as usize) else { continue };
             for alt in &arg.alts {
                 if let Shape::Symbolic { term, .. } = &alt.shape {
-                    let frame = Frame { args, results: &[] };
-                    let given: Vec<Value> = closure.args.iter().map(|arg| frame.value(arg, 0)).collect();
+                    let frame = Frame::new(args, &[]);
+                    let given: Vec<Value> = closure.args.iter().map(|arg| frame.value(arg)).collect();
                     self.note_param_closure(term, closure.runs, &given);
                 }
             }

@@ -3,20 +3,34 @@
 use crate::term::{Term, TermKind};
 use crate::value::{Alt, MapShape, Shape, Value};
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Nesting instantiated; what is deeper is unknown.
 const DEPTH_MAX: usize = 8;
 
+/// Alternatives visited for one value at most, those of its parts included.
+const PARTS_MAX: u32 = 256;
+
 /// The arguments of one call, and what the closures among them return.
 pub(crate) struct Frame<'a> {
-    pub args: &'a [Value],
-    pub results: &'a [(u32, Value)],
+    args: &'a [Value],
+    results: &'a [(u32, Value)],
+    parts_left: Cell<u32>,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    pub(crate) fn new(args: &'a [Value], results: &'a [(u32, Value)]) -> Self {
+        Self { args, results, parts_left: Cell::new(0) }
+    }
+
     /// `value` with this call's arguments in the parameters' place.
-    pub(crate) fn value(&self, value: &Value, depth: usize) -> Value {
+    pub(crate) fn value(&self, value: &Value) -> Value {
+        self.parts_left.set(PARTS_MAX);
+        self.part(value, 0)
+    }
+
+    fn part(&self, value: &Value, depth: usize) -> Value {
         let term = self.term(&value.term);
         let simple = |alt: &Alt| !matches!(alt.shape, Shape::Symbolic { .. } | Shape::Tuple(_) | Shape::List(_) | Shape::Map(_));
         if value.alts.iter().all(simple) {
@@ -37,9 +51,11 @@ impl Frame<'_> {
             term: term.clone(),
             deps: crate::value::Deps::default(),
         };
-        if depth >= DEPTH_MAX {
+        let parts_left = self.parts_left.get();
+        if depth >= DEPTH_MAX || parts_left == 0 {
             return Value::any(term.clone());
         }
+        self.parts_left.set(parts_left - 1);
         match &alt.shape {
             Shape::Symbolic { term, not_nil } => {
                 let mut value = self.resolve(term);
@@ -51,11 +67,11 @@ impl Frame<'_> {
                 }
                 value
             }
-            Shape::Tuple(parts) => whole(Shape::Tuple(parts.iter().map(|part| self.value(part, depth + 1)).collect())),
-            Shape::List(element) => whole(Shape::List(Arc::new(self.value(element, depth + 1)))),
+            Shape::Tuple(parts) => whole(Shape::Tuple(parts.iter().map(|part| self.part(part, depth + 1)).collect())),
+            Shape::List(element) => whole(Shape::List(Arc::new(self.part(element, depth + 1)))),
             Shape::Map(map) => whole(Shape::Map(Arc::new(MapShape {
                 struct_name: map.struct_name,
-                fields: map.fields.iter().map(|(name, value)| (*name, self.value(value, depth + 1))).collect(),
+                fields: map.fields.iter().map(|(name, value)| (*name, self.part(value, depth + 1))).collect(),
                 base: map.base.as_ref().map(|base| self.term(base)),
             }))),
             other => whole(other.clone()),

@@ -205,14 +205,14 @@ impl Evaluator<'_, '_> {
         let site = message.term.clone();
         let unknown = Value::any(site.clone());
         let frame_args = [message.clone(), unknown.clone(), unknown.clone()];
-        let frame = Frame { args: &frame_args, results: &[] };
+        let frame = Frame::new(&frame_args, &[]);
         let mut reply = Value::never(site.clone());
         for (index, clause) in summary.clauses.iter().enumerate() {
             if index < 64 && handled.clauses & (1 << index) == 0 {
                 continue;
             }
             for alt in &clause.returns.alts {
-                reply = reply.join(self.base.reply_of(alt).map_or_else(|| unknown.clone(), |value| frame.value(&value, 0)), &site);
+                reply = reply.join(self.base.reply_of(alt).map_or_else(|| unknown.clone(), |value| frame.value(&value)), &site);
             }
         }
         if reply.is_never() {

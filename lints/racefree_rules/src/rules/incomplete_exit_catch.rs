@@ -3,7 +3,7 @@
 //! ## What it reports
 //!
 //! A call of another process is wrapped in a `catch :exit` that lists reasons. The list shows that the code means to survive the end of the
-//! process it calls. A process can end in five ways that a caller sees, and the list leaves some out: `{:noproc, _}`, `{:normal, _}`,
+//! process it calls. That end comes to the caller in five usual shapes, and the list leaves some out: `{:noproc, _}`, `{:normal, _}`,
 //! `{:shutdown, _}`, `{{:shutdown, _}, _}` and `{:killed, _}`.
 //!
 //! ```elixir

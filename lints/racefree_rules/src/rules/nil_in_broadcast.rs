@@ -85,3 +85,319 @@ pub static RULE: Rule = Rule {
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     report(program, &RULE, findings, |flow| flow.in_loop);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_send_in_a_loop() {
+        check(
+            &RULE,
+            r#"
+#- /lib/router.ex
+defmodule Router do
+  def publish(keys, event) do
+    Enum.each(keys, fn key -> send(pid(key), event) end)
+                            # ^^^^ error: send gets nil for one of many processes when :ets.lookup_element finds no entry
+                                 # ^^^ step: Router.pid returns it
+  end
+
+  defp pid(key), do: :ets.lookup_element(:routes, key, 2, nil)
+                        # ^^^^^^^^^^^^^^ step: :ets.lookup_element reads the table
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_loop_over_those_found() {
+        check(
+            &RULE,
+            r#"
+#- /lib/router.ex
+defmodule Router do
+  def publish(keys, event) do
+    keys |> Enum.map(&pid/1) |> Enum.reject(&is_nil/1) |> Enum.each(&send(&1, event))
+  end
+
+  defp pid(key), do: :ets.lookup_element(:routes, key, 2, nil)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_loop_across_modules() {
+        check(
+            &RULE,
+            r#"
+#- /lib/router.ex
+defmodule Router do
+  def publish(keys, event) do
+    keys |> Enum.map(&Routes.whereis/1) |> Broadcast.run(event)
+                                         # ^^^^^^^^^^^^^ step: passes it on
+  end
+end
+#- /lib/broadcast.ex
+defmodule Broadcast do
+  def run(pids, event), do: for(pid <- pids, do: send(pid, event))
+                                               # ^^^^ error: when Process.whereis finds no entry
+end
+#- /lib/routes.ex
+defmodule Routes do
+  def whereis(key), do: Process.whereis(key)
+end
+"#,
+        );
+    }
+
+    /// The documented shape: a lookup with a default, `||` a start in a tracing closure, a 3-tuple in `Enum.map`, a pipe, a destructuring.
+    #[test]
+    fn reports_a_nil_in_a_tuple_in_a_map() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def publish(table, events) do
+    events
+    |> Enum.map(fn {key, event} -> {key, event, pid(table, key) || Trace.span(:start, fn -> start(table, key) end)} end)
+    |> broadcast()
+  end
+
+  defp pid(table, key), do: :ets.lookup_element(table, key, 2, nil)
+
+  defp start(_table, key) do
+    case DynamicSupervisor.start_child(Consumers.Supervisor, {Consumer, key}) do
+                         # ^^^^^^^^^^^ step: DynamicSupervisor.start_child
+      {:ok, pid} -> pid
+      {:error, :no_shape} -> nil
+                           # ^^^ step: this branch, chosen by that answer, gives nil
+    end
+  end
+
+  defp broadcast(list), do: Enum.map(list, fn {key, event, pid} -> {key, send(pid, {:event, event})} end)
+                                                                       # ^^^^ error: send gets nil for one of many processes
+end
+#- /lib/trace.ex
+defmodule Trace do
+  @spec span(atom, (-> t)) :: t when t: term
+  def span(_name, fun), do: fun.()
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_the_same_with_wrapped_lists() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def publish(table, events) do
+    events
+    |> Enum.flat_map(fn {key, event} -> for pid <- List.wrap(pid(table, key) || start(key)), do: {key, event, pid} end)
+    |> broadcast()
+  end
+
+  defp pid(table, key), do: :ets.lookup_element(table, key, 2, nil)
+
+  defp start(key) do
+    case DynamicSupervisor.start_child(Consumers.Supervisor, {Consumer, key}) do
+      {:ok, pid} -> pid
+      {:error, :no_shape} -> nil
+    end
+  end
+
+  defp broadcast(list), do: Enum.map(list, fn {key, event, pid} -> {key, send(pid, {:event, event})} end)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_flat_map_over_wrapped_pids() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def publish(keys, event) do
+    keys |> Enum.flat_map(fn key -> key |> Process.whereis() |> List.wrap() end) |> Enum.each(&send(&1, event))
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_filtered_tuples() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def a(keys, event) do
+    pairs = Enum.map(keys, fn key -> {key, Process.whereis(key)} end)
+    for {_key, pid} when is_pid(pid) <- pairs, do: send(pid, event)
+  end
+
+  def b(keys, event) do
+    for key <- keys, pid = Process.whereis(key), do: send(pid, event)
+  end
+
+  def c(keys, event) do
+    for key <- keys, pid = Process.whereis(key), not is_nil(pid), do: send(pid, event)
+  end
+
+  def d(keys, event) do
+    keys
+    |> Enum.map(fn key -> {key, Process.whereis(key)} end)
+    |> Enum.reject(fn {_key, pid} -> is_nil(pid) end)
+    |> Enum.each(fn {_key, pid} -> send(pid, event) end)
+  end
+
+  def e(keys, event) do
+    keys |> Enum.map(&Process.whereis/1) |> Enum.filter(&is_pid/1) |> Enum.each(&send(&1, event))
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_loop_that_takes_nil() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def publish(keys, event), do: Enum.each(keys, &deliver(Process.whereis(&1), event))
+
+  def notify(keys, event) do
+    Enum.each(keys, fn key ->
+      case Process.whereis(key) do
+        nil -> :ok
+        pid -> send(pid, event)
+      end
+    end)
+  end
+
+  defp deliver(nil, _event), do: :gone
+  defp deliver(pid, event), do: send(pid, event)
+                              # ^^^^ wrong: a clause for nil does not keep nil from the clauses behind it
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_dispatch_of_a_registry() {
+        check(
+            &RULE,
+            r#"
+#- /lib/topics.ex
+defmodule Topics do
+  def publish(topic, event) do
+    Registry.dispatch(Topics.Registry, topic, fn entries ->
+      for {pid, _} <- entries, do: send(pid, event)
+    end)
+  end
+
+  def ask(topic), do: for({pid, _} <- Registry.lookup(Topics.Registry, topic), do: send(pid, :ask))
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_casts_of_nil() {
+        check(
+            &RULE,
+            r#"
+#- /lib/topics.ex
+defmodule Topics do
+  def publish(names, event), do: Enum.each(names, &GenServer.cast(Process.whereis(&1), event))
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_caught_call_in_a_loop() {
+        check(
+            &RULE,
+            r#"
+#- /lib/topics.ex
+defmodule Topics do
+  def ask(names), do: Enum.map(names, &ask_one/1)
+
+  defp ask_one(name) do
+    GenServer.call(Process.whereis(name), :ask)
+  catch
+    :exit, _ -> nil
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_call_in_a_comprehension() {
+        check(
+            &RULE,
+            r#"
+#- /lib/topics.ex
+defmodule Topics do
+  def ask(names) do
+    for name <- names, do: GenServer.call(Process.whereis(name), :ask)
+                         # ^^^^^^^^^^^^^^ error: it exits with :noproc, and the others are not reached
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_reduce() {
+        check(
+            &RULE,
+            r#"
+#- /lib/topics.ex
+defmodule Topics do
+  def ask(names) do
+    Enum.reduce(names, 0, fn name, sum ->
+      pid = Process.whereis(name)
+      sum + GenServer.call(pid, :size)
+          # ^^^^^^^^^^^^^^ error: gets nil for one of many processes
+    end)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_recursion_over_a_list() {
+        check(
+            &RULE,
+            r#"
+#- /lib/topics.ex
+defmodule Topics do
+  def publish(names, event), do: do_publish(Enum.map(names, &Process.whereis/1), event)
+
+  defp do_publish([pid | rest], event) do
+    send(pid, event)
+  # ^^^^ missed: a recursion over a list is not seen as a loop
+    do_publish(rest, event)
+  end
+
+  defp do_publish([], _event), do: :ok
+end
+"#,
+        );
+    }
+}

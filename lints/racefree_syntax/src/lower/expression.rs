@@ -105,7 +105,13 @@ impl<'a> Lowering<'a> {
                         self.ascend();
                     }
                 }
-                _ => statements.push(self.expr(child)),
+                _ => {
+                    // A directive, or another atom that nothing uses, leaves no trace.
+                    if matches!(statements.last(), Some(Expr { kind: ExprKind::Atom(_), .. })) {
+                        statements.pop();
+                    }
+                    statements.push(self.expr(child));
+                }
             }
         }
     }

@@ -226,7 +226,7 @@ impl<'a> Lowering<'a> {
             Some(Form::Struct) => self.struct_(parts),
             Some(Form::Exception) => self.struct_(parts),
             Some(Form::Record) => self.record(parts, span),
-            Some(Form::Test) if parts.do_block != NO_NODE => self.test(name, parts, span),
+            Some(Form::Test) if self.sections(parts).body != Part::Absent => self.test(name, parts, span),
             Some(Form::Describe) if parts.do_block != NO_NODE => self.describe(parts),
             Some(Form::Quote) => {}
             _ => self.unknown_call(id, name, parts, span),
@@ -245,8 +245,12 @@ impl<'a> Lowering<'a> {
         if self.is_toplevel() {
             return self.other_statement(id);
         }
-        let is_plain = self.words.form(name).is_none();
-        if is_plain && parts.do_block != NO_NODE && self.tree.kind(self.tree.child(parts.do_block, 0)) != Kind::StabClause {
+        let has_statements = match self.sections(parts).body {
+            Part::Absent => false,
+            Part::Container(id) => self.tree.kind(self.tree.child(id, 0)) != Kind::StabClause,
+            Part::Value(id) => self.tree.kind(id) == Kind::Call,
+        };
+        if has_statements && self.words.form(name).is_none() {
             return self.block_function(name, parts, span);
         }
         self.find_definitions(id);
@@ -445,12 +449,14 @@ impl<'a> Lowering<'a> {
 
     /// Lowers the definitions found inside the bodies of functions.
     pub(super) fn lower_strays(&mut self) {
-        while let Some(id) = self.strays.pop() {
-            if !self.descend(self.span_of(id)) {
-                return;
+        // Lowering one may find others inside it.
+        while !self.strays.is_empty() {
+            for id in std::mem::take(&mut self.strays) {
+                if self.descend(self.span_of(id)) {
+                    self.module_call(id);
+                    self.ascend();
+                }
             }
-            self.module_call(id);
-            self.ascend();
         }
     }
 }

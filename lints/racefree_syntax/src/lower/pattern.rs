@@ -236,6 +236,9 @@ impl<'a> Lowering<'a> {
         if name.as_str() == "var!" {
             return self.pattern(tree.child(parts.arguments, 0)).kind;
         }
+        if name == self.words.unquote {
+            return PatternKind::Literal;
+        }
         let mut fields = Vec::new();
         for (key, value) in self.pairs(self.keywords(parts.arguments)) {
             let key = self.key_name(key);

@@ -62,12 +62,12 @@ impl<'a> Lowering<'a> {
         let mut at = content.span.start;
         for interpolation in interpolations {
             let span = self.span_of(interpolation);
-            unescape(self.source(Span { start: at, end: span.start }), content, &mut text);
+            unescape(self.source(Span { start: at, end: span.start }), content, at == content.span.start, &mut text);
             text.push_str("{}");
             parts.extend(tree.children(interpolation).filter(|child| tree.kind(*child) != Kind::Error).map(|part| self.expr(part)));
             at = span.end;
         }
-        unescape(self.source(Span { start: at, end: content.span.end.max(at) }), content, &mut text);
+        unescape(self.source(Span { start: at, end: content.span.end.max(at) }), content, false, &mut text);
         (symbol(cut(&text)), parts)
     }
 
@@ -78,7 +78,7 @@ impl<'a> Lowering<'a> {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        unescape(cut(text), content, &mut scratch);
+        unescape(cut(text), content, true, &mut scratch);
         let decoded = symbol(&scratch);
         self.scratch = scratch;
         decoded
@@ -154,10 +154,10 @@ fn cut(text: &str) -> &str {
     text.get(..end).unwrap_or("")
 }
 
-/// Appends `text` with escapes resolved and a heredoc's indentation removed.
-fn unescape(text: &str, content: Content<'_>, out: &mut String) {
+/// Appends `text` with escapes resolved and a heredoc's indentation removed; `is_first` when it begins where the content does.
+fn unescape(text: &str, content: Content<'_>, is_first: bool, out: &mut String) {
     let mut chars = text.chars().peekable();
-    let mut margin = if text.len() == (content.span.end - content.span.start) as usize { content.indent.unwrap_or(0) } else { 0 };
+    let mut margin = if is_first { content.indent.unwrap_or(0) } else { 0 };
     while let Some(c) = chars.next() {
         if margin > 0 && (c == ' ' || c == '\t') {
             margin -= 1;
@@ -207,10 +207,9 @@ fn code_point(kind: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>, 
 
 /// The code point of `?a` or `?\n`.
 pub(super) fn char_value(text: &str) -> Option<i64> {
-    let span = Span { start: 0, end: u32::MAX };
-    let content = Content { span, sigil: "", modifiers: "", indent: None, raw: false };
+    let content = Content { span: Span::default(), sigil: "", modifiers: "", indent: None, raw: false };
     let mut decoded = String::new();
-    unescape(text.strip_prefix('?')?, content, &mut decoded);
+    unescape(text.strip_prefix('?')?, content, true, &mut decoded);
     decoded.chars().next().map(|c| i64::from(u32::from(c)))
 }
 
