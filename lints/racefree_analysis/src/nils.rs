@@ -10,6 +10,7 @@ use crate::summary::{CatchKind, Effect, ExitHandling, FunctionId, Item, ItemKind
 use crate::term::{Term, TermKind};
 use crate::value::{Origin, Shape, Value};
 use racefree_models::OnNil;
+use racefree_syntax::core::Visibility;
 use std::sync::Arc;
 
 /// Requirements kept of one function.
@@ -47,8 +48,52 @@ pub(crate) fn find(program: &Program<'_>, order: &[FunctionId]) -> Vec<NilFlow> 
     for id in order {
         search.function(*id);
     }
+    let callers = callers(program);
+    search.flows.retain(|flow| {
+        let (function, item) = flow.sink;
+        let sink = program.summary(function).items.get(item);
+        match sink.map(|sink| &sink.kind) {
+            Some(ItemKind::Effect(effect)) => escapes(program, &callers, effect, flow.meeting, &mut Vec::new()),
+            _ => false,
+        }
+    });
     search.flows.sort_by_key(|flow| (flow.sink, program.is_test(flow.meeting), flow.way.len(), flow.meeting));
     search.flows
+}
+
+/// For each function, the calls of it: caller and item.
+type Callers = Vec<Vec<(FunctionId, usize)>>;
+
+fn callers(program: &Program<'_>) -> Callers {
+    let mut callers: Callers = Vec::new();
+    for (id, _) in program.functions() {
+        callers.resize_with(callers.len().max(id.0 as usize + 1), Vec::new);
+        for (index, item) in program.summary(id).items.iter().enumerate() {
+            if let ItemKind::Call { callee, .. } = &item.kind {
+                callers.resize_with(callers.len().max(callee.0 as usize + 1), Vec::new);
+                if let Some(slot) = callers.get_mut(callee.0 as usize) {
+                    slot.push((id, index));
+                }
+            }
+        }
+    }
+    callers
+}
+
+/// Whether the failure can leave the code that is known: a private function all of whose callers handle it harms nobody.
+fn escapes(program: &Program<'_>, callers: &Callers, effect: &Effect, id: FunctionId, seen: &mut Vec<FunctionId>) -> bool {
+    let own = callers.get(id.0 as usize).map_or(&[][..], Vec::as_slice);
+    if program.function(id).function.visibility == Visibility::Public || own.is_empty() {
+        return true;
+    }
+    if seen.contains(&id) {
+        return false;
+    }
+    seen.push(id);
+    own.iter().any(|(caller, index)| {
+        let summary = program.summary(*caller);
+        summary.items.get(*index).is_some_and(|item| !handled(summary, item, effect)) && escapes(program, callers, effect, *caller, seen)
+    })
 }
 
 struct Search<'s, 'p> {

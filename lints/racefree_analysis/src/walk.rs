@@ -4,7 +4,7 @@ use crate::Place;
 use crate::eval::Frame;
 use crate::program::Program;
 use crate::summary::{Effect, ExitHandling, FunctionId, Item, ItemKind, ScopeKind, Summary};
-use crate::value::Value;
+use crate::value::{Shape, Value};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -26,6 +26,8 @@ pub struct Event<'s> {
     pub item: &'s Item,
     /// The effect's arguments, in the terms of the function walked from.
     pub args: SmallVec<[Value; 2]>,
+    /// The function, by its index in `functions`, in which the target was got; deeper ones were given it.
+    pub target_from: usize,
 }
 
 impl Event<'_> {
@@ -191,7 +193,8 @@ impl<'s> Walk<'s, '_> {
             ItemKind::Effect(effect) if self.mask & effect.kind.bit() != 0 => {
                 let args = effect.args.iter().map(|value| self.seen_from_root(value)).collect();
                 let (functions, path) = (self.functions.clone(), self.path.clone());
-                self.events.push(Event { functions, path, effect, item, args });
+                let target_from = effect.target().map_or(0, |target| self.got_in(target));
+                self.events.push(Event { functions, path, effect, item, args, target_from });
             }
             ItemKind::Call { callee, args, clauses } if self.program.summary(*callee).reach & self.mask != 0 => {
                 self.calls.push(args);
@@ -200,6 +203,21 @@ impl<'s> Walk<'s, '_> {
             }
             _ => {}
         }
+    }
+
+    /// How far up the value was given as an argument: the index of the function in which it was got.
+    fn got_in(&self, value: &Value) -> usize {
+        let given = |value: &Value| value.alts.iter().any(|alt| matches!(alt.shape, Shape::Symbolic { .. }));
+        let mut level = self.calls.len();
+        let mut value = value.clone();
+        for args in self.calls.iter().rev() {
+            if !given(&value) {
+                break;
+            }
+            value = Frame::new(args, &[]).value(&value);
+            level -= 1;
+        }
+        level
     }
 
     /// A value of the function at hand, in the terms of the one walked from.

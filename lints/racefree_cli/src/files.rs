@@ -157,7 +157,8 @@ fn is_elixir(path: &Path) -> bool {
 }
 
 fn is_test(path: &Path) -> bool {
-    let is_in_test = path.parent().is_some_and(|folder| folder.components().any(|part| part.as_os_str() == "test"));
+    let of_tests = |name: &OsStr| name == "test" || name == "bench" || name == "benchmarks";
+    let is_in_test = path.parent().is_some_and(|folder| folder.components().any(|part| of_tests(part.as_os_str())));
     is_in_test || path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with("_test.exs"))
 }
 

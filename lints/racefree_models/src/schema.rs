@@ -295,6 +295,8 @@ pub struct Conventions {
     pub down: String,
     /// The option of a monitor that changes that tag.
     pub down_option: String,
+    /// Names that the runtime itself registers, for as long as it runs.
+    pub permanent_names: Vec<String>,
     /// The exceptions that say "bad argument", by which a missing table shows too.
     pub bad_argument: String,
 }

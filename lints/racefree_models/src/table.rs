@@ -79,6 +79,11 @@ impl Models {
         self.behaviours.get(&name)
     }
 
+    /// Whether the runtime itself registers this name.
+    pub fn is_permanent(&self, name: Symbol) -> bool {
+        self.conventions.permanent_names.iter().any(|known| known == name.as_str())
+    }
+
     pub fn function_count(&self) -> usize {
         self.functions.len()
     }

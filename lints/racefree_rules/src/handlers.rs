@@ -20,7 +20,8 @@ pub(crate) fn exits_taken<'m>(program: &'m Program<'_>, tried: &Try) -> (Vec<&'m
 /// Whether the pattern takes every value of this shape. A guard takes those whose atoms it names.
 fn takes(pattern: &Pattern, shape: &Returns, guard: Option<&[Symbol]>) -> bool {
     match (&pattern.kind, shape) {
-        (PatternKind::Wild | PatternKind::Bind(_), Returns::Any) => true,
+        // The second element is the call itself: `{GenServer, :call, _}` takes it as `_` does.
+        (PatternKind::Wild | PatternKind::Bind(_) | PatternKind::Tuple(_), Returns::Any) => true,
         (PatternKind::Wild | PatternKind::Bind(_), _) => {
             guard.is_none_or(|named| head_atoms(shape).iter().all(|atom| named.contains(atom)))
         }

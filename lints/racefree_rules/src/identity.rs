@@ -2,7 +2,7 @@
 
 use racefree_analysis::Program;
 use racefree_analysis::term::{Term, TermKind};
-use racefree_analysis::value::{OriginKind, Value};
+use racefree_analysis::value::{Deps, OriginKind, Value};
 use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
 
@@ -19,7 +19,7 @@ pub(crate) enum Identity {
 pub(crate) fn same_process(program: &Program<'_>, a: &Event<'_>, b: &Event<'_>) -> Option<Identity> {
     let (left, right) = (a.target()?, b.target()?);
     if left.term == right.term && is_identity(&left.term) {
-        let twice = is_resolved_anew(left) && is_resolved_anew(right) && lookup_of(a, left) != lookup_of(b, right);
+        let twice = is_resolved_anew(left) && is_resolved_anew(right) && looked_up_apart(program, a, left, b, right);
         return Some(if twice { Identity::LookedUpTwice } else { Identity::OneValue });
     }
     if same_name(program, left, right) {
@@ -62,10 +62,18 @@ pub(crate) fn is_resolved_anew(value: &Value) -> bool {
         .is_some_and(|origin| matches!(origin.root().kind, OriginKind::Observed { effect: EffectKind::Lookup | EffectKind::TableRead, .. }))
 }
 
-/// Which lookup a target came from: the item of the walk's root under which it was made, or the place in the root where its value was got.
-pub(crate) fn lookup_of(event: &Event<'_>, target: &Value) -> (usize, Option<racefree_analysis::Place>) {
-    match target.origin() {
-        Some(origin) if event.path.len() == 1 => (usize::MAX, Some(origin.place)),
-        _ => (event.first_item(), None),
+/// Whether the targets come from two lookups: got in the walk's root from different observations, or under different items of it.
+pub(crate) fn looked_up_apart(program: &Program<'_>, a: &Event<'_>, left: &Value, b: &Event<'_>, right: &Value) -> bool {
+    match (a.target_from, b.target_from) {
+        (0, 0) => !left.all_deps().has(right.all_deps()),
+        (0, _) => !left.all_deps().has(observation(program, b)),
+        (_, 0) => !right.all_deps().has(observation(program, a)),
+        _ => a.first_item() != b.first_item(),
     }
+}
+
+/// The bit of the root's item that leads to the event: what that item returned carries it.
+fn observation(program: &Program<'_>, event: &Event<'_>) -> Deps {
+    let root = event.functions.first().copied().unwrap_or_else(|| event.function());
+    program.summary(root).items.get(event.first_item()).map_or(Deps::default(), |item| item.observation)
 }

@@ -1,14 +1,81 @@
 #![allow(clippy::print_stdout)]
 fn main() {
     let mut s = 88172645463325252u64;
-    let mut rnd = move |n: usize| { s ^= s << 13; s ^= s >> 7; s ^= s << 17; (s % n as u64) as usize };
-    let pieces = [" ", "\n", "do", "end", "fn", "->", "(", ")", "[", "]", "{", "}", "<<", ">>", "\"", "'", "#{", "&1", "&", "|>", "|", "=", "\\\\", "def f", "defmodule A", "@", ".", ",", ":", "::", "%", "~s(", "when", "else", "rescue", "^", "é", "\\", "if", "case", "x", "1", "foo ", "Bar"];
+    let mut rnd = move |n: usize| {
+        s ^= s << 13;
+        s ^= s >> 7;
+        s ^= s << 17;
+        (s % n as u64) as usize
+    };
+    let pieces = [
+        " ",
+        "\n",
+        "do",
+        "end",
+        "fn",
+        "->",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "<<",
+        ">>",
+        "\"",
+        "'",
+        "#{",
+        "&1",
+        "&",
+        "|>",
+        "|",
+        "=",
+        "\\\\",
+        "def f",
+        "defmodule A",
+        "@",
+        ".",
+        ",",
+        ":",
+        "::",
+        "%",
+        "~s(",
+        "when",
+        "else",
+        "rescue",
+        "^",
+        "é",
+        "\\",
+        "if",
+        "case",
+        "x",
+        "1",
+        "foo ",
+        "Bar",
+    ];
     let mut texts: Vec<(String, String)> = vec![];
     for n in [1000, 10_000, 100_000] {
-        let mut t = String::new(); for _ in 0..n { t += pieces[rnd(pieces.len())]; } texts.push((format!("pieces {n}"), t));
-        let mut t = String::new(); for _ in 0..n { t += pieces[rnd(pieces.len())]; t.push(' '); if rnd(8) == 0 { t.push('\n') } } texts.push((format!("spaced pieces {n}"), t));
-        let b: Vec<u8> = (0..n * 4).map(|_| rnd(256) as u8).collect(); texts.push((format!("bytes {n}"), String::from_utf8_lossy(&b).into_owned()));
-        let mut t = String::new(); for i in 0..n { t += &format!("{{\"a\": {i}, \"b\": [1, null, {{\"c\": \"x\"}}]}}\n"); } texts.push((format!("json {n}"), t));
+        let mut t = String::new();
+        for _ in 0..n {
+            t += pieces[rnd(pieces.len())];
+        }
+        texts.push((format!("pieces {n}"), t));
+        let mut t = String::new();
+        for _ in 0..n {
+            t += pieces[rnd(pieces.len())];
+            t.push(' ');
+            if rnd(8) == 0 {
+                t.push('\n')
+            }
+        }
+        texts.push((format!("spaced pieces {n}"), t));
+        let b: Vec<u8> = (0..n * 4).map(|_| rnd(256) as u8).collect();
+        texts.push((format!("bytes {n}"), String::from_utf8_lossy(&b).into_owned()));
+        let mut t = String::new();
+        for i in 0..n {
+            t += &format!("{{\"a\": {i}, \"b\": [1, null, {{\"c\": \"x\"}}]}}\n");
+        }
+        texts.push((format!("json {n}"), t));
         texts.push((format!("((( {n}"), "(".repeat(n)));
         texts.push((format!("fn {n}"), "fn ".repeat(n)));
         texts.push((format!("do {n}"), "do ".repeat(n)));
@@ -31,8 +98,14 @@ fn main() {
     }
     let mut p = racefree_syntax::parse::Parser::new();
     for (n, t) in &texts {
-        let a = std::time::Instant::now(); let tree = p.tree(t); let a = a.elapsed();
-        let b = std::time::Instant::now(); let r = p.parse(t); let b = b.elapsed();
-        if b.as_millis() > 100 { println!("{n}: {} bytes, bare {a:?} {}, whole {b:?}, {} problems", t.len(), tree.is_none(), r.problems.len()); }
+        let a = std::time::Instant::now();
+        let tree = p.tree(t);
+        let a = a.elapsed();
+        let b = std::time::Instant::now();
+        let r = p.parse(t);
+        let b = b.elapsed();
+        if b.as_millis() > 100 {
+            println!("{n}: {} bytes, bare {a:?} {}, whole {b:?}, {} problems", t.len(), tree.is_none(), r.problems.len());
+        }
     }
 }

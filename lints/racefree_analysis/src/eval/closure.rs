@@ -5,8 +5,8 @@ use crate::summary::{ParamClosure, ScopeKind, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Shape, Value};
 use racefree_models::Runs;
-use racefree_syntax::{Span, Symbol};
 use racefree_syntax::core::Clause;
+use racefree_syntax::{Span, Symbol};
 
 impl<'p> Evaluator<'_, 'p> {
     /// Calls whatever `function` may be with `args`.

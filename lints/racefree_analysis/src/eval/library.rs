@@ -56,12 +56,20 @@ impl Evaluator<'_, '_> {
             value = self.reply(handled, model, &args).unwrap_or(value);
         }
         value.term = term;
+        if model.effect == Some(EffectKind::Lookup) && self.is_permanent(model, &args) {
+            value = value.not_atom(self.base.nil);
+        }
         if model.is_observation() {
             let kind = model.effect.unwrap_or(EffectKind::TableRead);
             let origin = Origin::observed(kind, module, name, self.place(name_span));
             value = value.from_observation(&origin);
         }
         value.with_deps(deps.join(observation))
+    }
+
+    fn is_permanent(&self, model: &Model, args: &[Value]) -> bool {
+        let key = model.key.and_then(|key| args.get(key));
+        key.is_some_and(|key| key.alts.len() == 1 && key.atoms().any(|name| self.base.models.is_permanent(name)))
     }
 
     /// The same arguments give the same term, unless every call makes something new.

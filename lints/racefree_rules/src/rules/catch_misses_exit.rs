@@ -122,3 +122,293 @@ fn wrong_handler(tried: &Try) -> Option<(Span, &'static str)> {
 fn summary_takes_exit(summary: &Summary, tried: &Try) -> bool {
     summary.exit_handling(tried.scope) != racefree_analysis::summary::ExitHandling::Uncaught
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_rescue() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    GenServer.call(server, :status)
+  # ^^^^^^^^^^^^^^ step: GenServer.call waits for the other process
+  rescue
+    _ -> :down
+  # ^ error: `rescue` never takes an exit
+  # ^ step: is passed over: the exit goes on and ends the caller
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_catch_of_exits() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    GenServer.call(server, :status)
+  catch
+    :exit, _reason -> :down
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_handler_around_a_wrapper_in_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(name) do
+    try do
+      Server.status(name)
+           # ^^^^^^ step: GenServer.call waits for the other process
+    catch
+      _ -> :down
+    # ^ error: a `catch` without a kind, which takes throws,
+    end
+  end
+end
+#- /lib/server.ex
+defmodule Server do
+  use GenServer
+  def status(name), do: GenServer.call(name, :status)
+  def init(state), do: {:ok, state}
+  def handle_call(:status, _from, state), do: {:reply, state, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_catch_of_errors() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    GenServer.call(server, :status)
+  catch
+    :error, _ -> :down
+  # ^^^^^^ error: `catch :error, …` never takes an exit
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_catch_of_a_named_exit() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    GenServer.call(server, :status)
+  catch
+    {:exit, _} -> :down
+  # ^^^^^^^^^^ error: a `catch` without a kind
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_inline_rescue() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def stop(server) do
+    try do
+      GenServer.stop(server)
+    rescue
+      e -> {:error, e}
+    # ^ error: `rescue` never takes an exit
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_catch_of_all_kinds() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def a(server) do
+    GenServer.call(server, :status)
+  catch
+    _kind, _reason -> :down
+  end
+
+  def b(server) do
+    GenServer.call(server, :status)
+  rescue
+    _ -> :failed
+  catch
+    :exit, _ -> :down
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_catch_further_out() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    try do
+      try do
+        GenServer.call(server, :status)
+      rescue
+        _ -> :failed
+      end
+    catch
+      :exit, _ -> :down
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescue_of_named_exceptions() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    GenServer.call(server, :status)
+  rescue
+    RuntimeError -> :failed
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescue_that_raises_again() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    GenServer.call(server, :status)
+  rescue
+    error -> reraise error, __STACKTRACE__
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_handler_around_other_code_too() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server, text) do
+    GenServer.call(server, {:status, String.to_integer(text)})
+  rescue
+    _ -> :failed
+  end
+
+  def run(server, fun) do
+    fun.(GenServer.call(server, :status))
+  rescue
+    _ -> :failed
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_throw_that_is_caught() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    case GenServer.call(server, :status) do
+      :down -> throw(:down)
+      status -> status
+    end
+  catch
+    :down -> :failed
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_cast_under_a_rescue() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def notify(server) do
+    GenServer.cast(server, :notify)
+  rescue
+    _ -> :down
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_rescue_in_terminate() {
+        check(
+            &RULE,
+            r#"
+#- /lib/worker.ex
+defmodule Worker do
+  use GenServer
+  def init(name), do: {:ok, name}
+
+  def terminate(_reason, name) do
+    GenServer.call(name, {:leave, self()})
+  rescue
+    _ -> :ok
+  # ^ error: `rescue` never takes an exit
+  end
+end
+"#,
+        );
+    }
+}

@@ -112,3 +112,294 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
 fn patterns(reasons: &[&ExitReason]) -> String {
     reasons.iter().map(|reason| format!("`{}`", reason.pattern)).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_list_of_reasons() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server, key) do
+    GenServer.call(server, {:read, key})
+  # ^^^^^^^^^^^^^^ step: calls the other process and waits for its reply
+  catch
+    :exit, {:noproc, _} -> :gone
+  # ^^^^^ error: leaves out: `{{:shutdown, _}, _}`, `{:killed, _}`
+  # ^^^^^ step: takes only `{:noproc, _}`, `{:normal, _}`, `{:shutdown, _}`; the exit goes on
+    :exit, {:normal, _} -> :gone
+    :exit, {:shutdown, _} -> :gone
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_every_reason() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server, key) do
+    GenServer.call(server, {:read, key})
+  catch
+    :exit, _reason -> :gone
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_list_around_a_call_in_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  def changes(pid) do
+    Materializer.get(pid)
+               # ^^^ step: calls the other process and waits
+  catch
+    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown] -> []
+  # ^^^^^ error: leaves out: `{{:shutdown, _}, _}`, `{:killed, _}`
+  end
+end
+#- /lib/materializer.ex
+defmodule Materializer do
+  def get(pid), do: GenServer.call(pid, :get)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_one_reason_alone() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    try do
+      GenServer.call(server, :read)
+    catch
+      :exit, {:noproc, _} -> :gone
+    # ^^^^^ warning: leaves out: `{:normal, _}`, `{:shutdown, _}`, `{{:shutdown, _}, _}`, `{:killed, _}`
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_reasons_joined_by_or() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {reason, _} when reason == :noproc or reason == :normal -> :gone
+  # ^^^^^ error: leaves out: `{:shutdown, _}`, `{{:shutdown, _}, _}`, `{:killed, _}`
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_list_beside_a_timeout() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:timeout, _} -> :slow
+  # ^^^^^ error: leaves out: `{:normal, _}`, `{:killed, _}`
+    :exit, {:noproc, _} -> :gone
+    :exit, {:shutdown, _} -> :gone
+    :exit, {{:shutdown, _}, _} -> :gone
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_list_around_a_stop() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def close(server) do
+    GenServer.stop(server)
+  catch
+    :exit, {:noproc, _} -> :ok
+  # ^^^^^ error: leaves out
+    :exit, {:normal, _} -> :ok
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_list_that_ends_with_all() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def a(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:noproc, _} -> :gone
+    :exit, {:timeout, _} -> :slow
+    :exit, _ -> :failed
+  end
+
+  def b(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:noproc, _} -> :gone
+    kind, reason -> {kind, reason}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_all_reasons_listed() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {{:shutdown, _}, _} -> :gone
+    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown, :killed] -> :gone
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_pair_of_any_reason() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def a(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {_reason, {GenServer, :call, _}} -> :gone
+  end
+
+  def b(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {reason, _} -> {:error, reason}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_timeout_alone() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read, 1_000)
+  catch
+    :exit, {:timeout, _} -> :slow
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_list_that_exits_again() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:noproc, _} -> exit(:no_reader)
+    :exit, {:normal, _} -> raise "stopped"
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_list_inside_a_catch_of_all() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    try do
+      try do
+        GenServer.call(server, :read)
+      catch
+        :exit, {:noproc, _} -> :gone
+      # ^^^^^ wrong: a handler further out is not asked
+        :exit, {:normal, _} -> :gone
+      end
+    catch
+      :exit, _ -> :failed
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_list_without_a_call() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def run(fun) do
+    fun.()
+  catch
+    :exit, {:noproc, _} -> :gone
+    :exit, {:normal, _} -> :gone
+  end
+end
+"#,
+        );
+    }
+}

@@ -165,3 +165,339 @@ fn finding(program: &Program<'_>, id: FunctionId, subscription: &Event<'_>, moni
         .help("Look the process up once, monitor that pid, then subscribe: its end then always arrives as a message.")
         .done()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_monitor_by_another_lookup() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    :ok = GenServer.call(Process.whereis(name), {:subscribe, self()})
+        # ^^^^^^^^^^^^^^ step: GenServer.call subscribes
+    Process.monitor(Process.whereis(name))
+          # ^^^^^^^ error: the process is monitored after the subscription
+          # ^^^^^^^ step: looks the name up again
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_monitor_before() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    pid = Process.whereis(name)
+    ref = Process.monitor(pid)
+    :ok = GenServer.call(pid, {:subscribe, self()})
+    ref
+  end
+
+  def restart(name) do
+    ref = Process.monitor(Process.whereis(name))
+    :ok = GenServer.call(Process.whereis(name), {:subscribe, self()})
+    ref
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_the_two_in_modules_of_their_own() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  def subscribe(key), do: GenServer.call(whereis(key), {:subscribe_changes, self()})
+  def monitor(key), do: Process.monitor(whereis(key))
+                      # ^^^^^^^^^^^^^^^ step: monitors nobody, or a process that knows nothing of the subscription
+  def whereis(key), do: :ets.lookup_element(:consumers, key, 2, nil)
+end
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+
+  def init(key), do: {:ok, key, {:continue, :start}}
+
+  def handle_continue(:start, key) do
+    :ok = Consumer.subscribe(key)
+                 # ^^^^^^^^^ step: calls Consumer.subscribe/1
+    Consumer.monitor(key)
+           # ^^^^^^^ error: its end in between goes unseen
+    {:noreply, key}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_subscription_by_its_name_alone() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(key) do
+    GenServer.call(pid(key), :join)
+    Process.monitor(pid(key))
+          # ^^^^^^^ warning: is monitored after the subscription
+  end
+
+  defp pid(key), do: GenServer.whereis({:via, Registry, {Views, key}})
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_subscription_by_cast_and_by_message() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def a(name) do
+    GenServer.cast(Process.whereis(name), {:attach, self()})
+    Process.monitor(Process.whereis(name))
+          # ^^^^^^^ error: by a lookup of its own
+  end
+
+  def b(name) do
+    send(Process.whereis(name), {:watch, self()})
+    Process.monitor(Process.whereis(name))
+          # ^^^^^^^ error: by a lookup of its own
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_name_and_a_lookup_of_it() {
+        check(
+            &RULE,
+            r#"
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call({:subscribe, pid}, _from, state), do: {:reply, :ok, [pid | state]}
+end
+#- /lib/view.ex
+defmodule View do
+  def start do
+    GenServer.call(Source, {:subscribe, self()})
+    Process.monitor(Process.whereis(Source))
+          # ^^^^^^^ error: by a lookup of its own
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_monitor_of_the_name() {
+        check(
+            &RULE,
+            r#"
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call({:subscribe, pid}, _from, state), do: {:reply, :ok, [pid | state]}
+end
+#- /lib/view.ex
+defmodule View do
+  def start do
+    GenServer.call(Source, {:subscribe, self()})
+    Process.monitor(Source)
+          # ^^^^^^^ error: is monitored after the subscription
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_steps_in_a_with() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    with :ok <- GenServer.call(GenServer.whereis(name), {:subscribe, self()}),
+         ref when is_reference(ref) <- Process.monitor(GenServer.whereis(name)) do
+                                             # ^^^^^^^ error: is monitored after the subscription
+      {:ok, ref}
+    else
+      _ -> :error
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_subscriber_kept_in_a_variable() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    me = self()
+    request = {:register, %{pid: me, name: name}}
+    GenServer.call(GenServer.whereis(name), request)
+    Process.monitor(GenServer.whereis(name))
+          # ^^^^^^^ error: is monitored after the subscription
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_one_pid_for_both() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    case Process.whereis(name) do
+      nil ->
+        :error
+
+      pid ->
+        :ok = GenServer.call(pid, {:subscribe, self()})
+        {:ok, Process.monitor(pid)}
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_pid_that_was_given() {
+        check(
+            &RULE,
+            r#"
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(_), do: {:ok, %{}}
+
+  def handle_call({:subscribe, pid}, _from, state) do
+    send(pid, {:subscribed, self()})
+    {:reply, :ok, Map.put(state, Process.monitor(pid), pid)}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_requests_that_are_no_subscription() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    info = GenServer.call(Process.whereis(name), :info)
+    {info, Process.monitor(Process.whereis(name))}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_two_publishers() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(a, b) do
+    GenServer.call(Process.whereis(a), {:subscribe, self()})
+    Process.monitor(Process.whereis(b))
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_branches_of_their_own() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name, mode) do
+    case mode do
+      :events -> GenServer.call(Process.whereis(name), {:subscribe, self()})
+      :watch -> Process.monitor(Process.whereis(name))
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_link_before() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    Process.link(Process.whereis(name))
+    GenServer.call(Process.whereis(name), {:subscribe, self()})
+    Process.monitor(Process.whereis(name))
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_whereis_monitor_send_receive() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def ask(name) do
+    ref = Process.monitor(Process.whereis(name))
+    send(name, {:subscribe, self(), ref})
+
+    receive do
+      {^ref, reply} -> {:ok, reply}
+      {:DOWN, ^ref, _, _, reason} -> {:error, reason}
+    end
+  end
+end
+"#,
+        );
+    }
+}

@@ -63,7 +63,7 @@
 
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};
-use crate::identity::{is_resolved_anew, lookup_of};
+use crate::identity::{is_resolved_anew, looked_up_apart};
 use crate::story::{Story, effect_words, first_point, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{ExitHandling, FunctionId};
@@ -101,7 +101,7 @@ fn check_function(program: &Program<'_>, id: FunctionId) -> Option<Finding> {
         let again: Vec<&&Event<'_>> = uses
             .get(index + 1..)?
             .iter()
-            .filter(|later| later.first_item() != first.first_item() && is_again(first, later) && first.compatible(later, program))
+            .filter(|later| later.first_item() != first.first_item() && is_again(program, first, later) && first.compatible(later, program))
             .collect();
         let second = again.first()?;
         let binding = again.iter().copied().chain([first]).any(|event| is_binding(event));
@@ -119,9 +119,9 @@ fn is_use(program: &Program<'_>, event: &Event<'_>) -> bool {
     }
 }
 
-fn is_again(first: &Event<'_>, later: &Event<'_>) -> bool {
+fn is_again(program: &Program<'_>, first: &Event<'_>, later: &Event<'_>) -> bool {
     match (first.target(), later.target()) {
-        (Some(a), Some(b)) => a.term == b.term && lookup_of(first, a) != lookup_of(later, b),
+        (Some(a), Some(b)) => a.term == b.term && looked_up_apart(program, first, a, later, b),
         _ => false,
     }
 }
@@ -149,4 +149,265 @@ fn finding(program: &Program<'_>, id: FunctionId, first: &Event<'_>, second: &Ev
         .harm(format!("{caller} fails half-way, or goes on with a process that has not seen the earlier steps."))
         .help("Look the process up once, monitor that pid, and use it for all steps.")
         .done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_three_steps() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def transfer(name, amount) do
+    GenServer.call(Process.whereis(name), {:reserve, amount})
+  # ^^^^^^^^^^^^^^ step: GenServer.call goes to the process found first
+    GenServer.call(Process.whereis(name), :audit)
+  # ^^^^^^^^^^^^^^ error: 3 steps look the same process up, each for itself
+  # ^^^^ step: looks it up again
+    GenServer.call(Process.whereis(name), {:commit, amount})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_one_lookup_for_all_steps() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def transfer(name, amount) do
+    pid = Process.whereis(name)
+    GenServer.call(pid, {:reserve, amount})
+    GenServer.call(pid, :audit)
+    GenServer.call(pid, {:commit, amount})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_steps_of_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  def await(key), do: GenServer.call(whereis(key), :await)
+  def subscribe(key), do: GenServer.call(whereis(key), {:subscribe, self()})
+  def monitor(key), do: Process.monitor(whereis(key))
+  def whereis(key), do: :ets.lookup_element(:consumers, key, 2, nil)
+end
+#- /lib/view.ex
+defmodule View do
+  def start(key) do
+    {:ok, offset} = Consumer.await(key)
+    :ok = Consumer.subscribe(key)
+                 # ^^^^^^^^^ error: 3 steps look the same process up
+                 # ^^^^^^^^^ step: calls Consumer.subscribe/1
+    Consumer.monitor(key)
+    offset
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_two_steps_when_one_is_a_monitor() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    GenServer.call(GenServer.whereis(name), :prepare)
+    Process.monitor(GenServer.whereis(name))
+          # ^^^^^^^ warning: 2 steps look the same process up
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_steps_of_a_pipe_and_closures() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(key) do
+    key |> pid() |> GenServer.call(:prepare)
+    Trace.run(fn -> key |> pid() |> GenServer.call(:load) end)
+        # ^^^ error: 3 steps look the same process up
+    tap(pid(key), &GenServer.cast(&1, :go))
+  end
+
+  defp pid(key) do
+    [{pid, _}] = Registry.lookup(Views, key)
+    pid
+  end
+end
+#- /lib/trace.ex
+defmodule Trace do
+  def run(fun), do: fun.()
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_two_independent_calls() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def info(name) do
+    size = GenServer.call(Process.whereis(name), :size)
+    {size, GenServer.call(Process.whereis(name), :age)}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_steps_under_different_keys() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def info(a, b, c) do
+    GenServer.call(Process.whereis(a), :size)
+    GenServer.call(Process.whereis(b), :size)
+    GenServer.call(Process.whereis(c), :size)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_steps_in_different_branches() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def info(name, what) do
+    case what do
+      :size -> GenServer.call(Process.whereis(name), :size)
+      :age -> GenServer.call(Process.whereis(name), :age)
+      :watch -> Process.monitor(Process.whereis(name))
+    end
+  end
+
+  def run(name, :a), do: GenServer.call(Process.whereis(name), :a)
+  def run(name, :b), do: GenServer.call(Process.whereis(name), :b)
+  def run(name, :c), do: GenServer.call(Process.whereis(name), :c)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_steps_that_take_the_exit() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def info(name) do
+    {ask(name, :size), ask(name, :age), ask(name, :rank)}
+  end
+
+  defp ask(name, what) do
+    GenServer.call(Process.whereis(name), what)
+  catch
+    :exit, _ -> nil
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_calls_by_a_fixed_name() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def info do
+    GenServer.call(Jobs, :size)
+    GenServer.call(Jobs, :age)
+    GenServer.call(Jobs, :rank)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_steps_of_other_processes() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def info(name) do
+    a = Task.async(fn -> GenServer.call(Process.whereis(name), :a) end)
+    b = Task.async(fn -> GenServer.call(Process.whereis(name), :b) end)
+    {Task.await(a), Task.await(b), GenServer.call(Process.whereis(name), :c)}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_wait_and_a_retry() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def run(name) do
+    GenServer.call(Process.whereis(name), :a)
+    GenServer.call(Process.whereis(name), :b)
+  # ^^^^^^^^^^^^^^ error: 3 steps look the same process up
+    if GenServer.call(Process.whereis(name), :more?), do: run(name)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_pids_given_by_the_caller() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def run(pid) do
+    GenServer.call(pid, :a)
+    GenServer.call(pid, :b)
+    Process.monitor(pid)
+  end
+end
+"#,
+        );
+    }
 }

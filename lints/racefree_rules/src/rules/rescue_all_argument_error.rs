@@ -166,7 +166,7 @@ impl Cover {
                     self.other.get_or_insert((here, format!("`{}`", effect_words(effect))));
                 }
             }
-            ItemKind::Effect(effect) if TABLE & effect.kind.bit() != 0 => {
+            ItemKind::Effect(effect) if TABLE & effect.kind.bit() != 0 && !effect.model.raises.is_empty() => {
                 if self.table.is_none() {
                     self.table = Some(here);
                     self.table_words = effect_words(effect);
@@ -197,5 +197,338 @@ impl Cover {
         for item in summary.items.iter().filter(|item| !summary.rescues(item.scope, name)) {
             self.item(program, id, item);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_conversion_under_the_rescue() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def last(key, text) do
+    limit = String.to_integer(text)
+          # ^^^^^^^^^^^^^^^^^ step: `String.to_integer` raises ArgumentError too
+    :ets.lookup_element(:status, key, 2) - limit
+       # ^^^^^^^^^^^^^^ step: this is what the rescue is for
+  rescue
+    ArgumentError -> nil
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescue_around_the_one_operation() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def last(key, text) do
+    limit = String.to_integer(text)
+    with {:ok, last} <- fetch(key), do: last - limit
+  end
+
+  defp fetch(key) do
+    {:ok, :ets.lookup_element(:status, key, 2)}
+  rescue
+    ArgumentError -> :error
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_what_other_modules_raise() {
+        check(
+            &RULE,
+            r#"
+#- /lib/api.ex
+defmodule Api do
+  def serve(params) do
+    offset = Offset.parse(params["offset"])
+    {:ok, Status.fetch(params["key"]), offset}
+  rescue
+    ArgumentError -> :no_change
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
+  end
+end
+#- /lib/offset.ex
+defmodule Offset do
+  def parse(text), do: text |> String.split("_") |> Enum.map(&String.to_integer/1)
+                                                             # ^^^^^^^^^^^^^^^^^ step: for a reason of its own
+end
+#- /lib/status.ex
+defmodule Status do
+  def fetch(key), do: :ets.lookup_element(:status, key, 2)
+                         # ^^^^^^^^^^^^^^ step: this is what the rescue is for
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_exception_that_the_code_raises_itself() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def hash(key) do
+    fetch(key) || raise(ArgumentError, "unknown key")
+  rescue
+    ArgumentError -> nil
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `raise` for the same
+  end
+
+  defp fetch(key), do: :ets.lookup_element(:status, key, 2, nil)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_whole_pipeline_of_functions() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cache.ex
+defmodule Cache do
+  def get(key, from) do
+    key |> lookup() |> decode() |> since(from)
+  rescue
+    ArgumentError -> []
+  # ^^^^^^^^^^^^^ warning: stands around 3 functions
+  end
+
+  defp lookup(key), do: :ets.lookup_element(:cache, key, 2)
+  defp decode(rows), do: for({at, row} <- rows, do: {at, Base.decode16!(row)})
+  defp since(rows, from), do: Enum.filter(rows, fn {at, _} -> at > from end)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_try_block() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cache.ex
+defmodule Cache do
+  def put(name, key, value) do
+    try do
+      :ets.insert(String.to_existing_atom(name), {key, value})
+    rescue
+      ArgumentError -> false
+    end
+  end
+
+  def put_checked(name, key, value) do
+    try do
+      :ets.insert(:cache, {key, value})
+      Registry.count(String.to_existing_atom(name))
+    rescue
+      ArgumentError -> false
+    # ^^^^^^^^^^^^^ error: `String.to_existing_atom`
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_the_name_of_the_table_made_inside() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def fetch(stack, key) do
+    :ets.lookup_element(table(stack), key, 2)
+  rescue
+    ArgumentError -> nil
+  end
+
+  defp table(stack), do: :"status:#{stack}"
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_several_operations_on_one_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def clear(key) do
+    :ets.delete(:status, key)
+    :ets.delete(:status, {:meta, key})
+  rescue
+    ArgumentError -> :ok
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescue_that_looks_or_raises_again() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def a(key, text) do
+    :ets.lookup_element(:status, key, String.to_integer(text))
+  rescue
+    error in ArgumentError ->
+      IO.puts(Exception.message(error))
+      nil
+  end
+
+  def b(key, text) do
+    :ets.lookup_element(:status, key, 2) - String.to_integer(text)
+  rescue
+    ArgumentError -> raise "no table, or no number"
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescue_without_a_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/parser.ex
+defmodule Parser do
+  def parse(text) do
+    {:ok, String.to_integer(text)}
+  rescue
+    ArgumentError -> :error
+  end
+
+  def module(name) do
+    String.to_existing_atom("Elixir." <> name)
+  rescue
+    ArgumentError -> nil
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_an_inner_rescue_of_its_own() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def last(key, text) do
+    :ets.lookup_element(:status, key, 2) - parse(text)
+  rescue
+    ArgumentError -> nil
+  end
+
+  defp parse(text) do
+    String.to_integer(text)
+  rescue
+    ArgumentError -> 0
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_the_same_by_catch_around_one_call() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def member?(key) do
+    :ets.member(:status, key)
+  catch
+    :error, :badarg -> false
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_an_unregister_that_comes_late() {
+        check(
+            &RULE,
+            r#"
+#- /lib/names.ex
+defmodule Names do
+  def release(name) do
+    Process.unregister(name)
+  rescue
+    ArgumentError -> true
+  end
+
+  def release(registry, key) do
+    Registry.unregister(registry, key)
+  rescue
+    ArgumentError -> :ok
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_rescue_over_a_closure() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def rows(keys, text) do
+    Enum.map(keys, fn key -> :ets.lookup_element(:status, key, String.to_integer(text)) end)
+  rescue
+    ArgumentError -> []
+  # ^^^^^^^^^^^^^ missed: what stands before the first operation on the table counts as its key
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_catch_of_all_errors() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def last(key, text) do
+    :ets.lookup_element(:status, key, 2) - String.to_integer(text)
+  catch
+    :error, :badarg -> nil
+  # ^^^^^^^^^^^^^^^ missed: only `rescue` is looked at
+  end
+end
+"#,
+        );
     }
 }
