@@ -10,6 +10,8 @@ mod nil_flow;
 mod story;
 
 #[cfg(test)]
+mod idioms;
+#[cfg(test)]
 mod tests;
 
 pub use finding::{Finding, Place, Severity, Step, Tier};

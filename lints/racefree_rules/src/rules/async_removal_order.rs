@@ -208,3 +208,320 @@ fn finding(
         .help("Remove the route first, with a request that is answered when it is done; or mark the key as being removed and let lookups say so.")
         .done()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_an_entry_removed_before_its_route() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+       # ^^^^^^ error: the entry is removed here at once, and `remove`
+    GenServer.call(Batcher, {:remove, key})
+            # ^^^^ step: asks with `remove`, and gets :ok
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:remove, key}, _from, keys), do: {:reply, :ok, [key | keys], {:continue, :flush}}
+    # ^^^^^^^^^^^ step: replies first, and goes on later
+
+  def handle_continue(:flush, keys) do
+    GenServer.cast(Router, {:remove, keys})
+            # ^^^^ step: only now GenServer.cast passes it on
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_the_route_removed_first() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    GenServer.call(Batcher, {:remove, key})
+    :ets.delete(:status, key)
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:remove, key}, _from, keys), do: {:reply, :ok, [key | keys], {:continue, :flush}}
+
+  def handle_continue(:flush, keys) do
+    GenServer.cast(Router, {:remove, keys})
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_the_steps_in_modules_of_their_own() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(table, key) do
+    Status.remove(table, key)
+         # ^^^^^^ error: which ends the events for it, is answered before it is done
+    Supervisor.terminate_child(Consumers, key)
+    Batcher.remove(key)
+  end
+end
+#- /lib/status.ex
+defmodule Status do
+  def remove(table, key), do: :ets.delete(table, key)
+end
+#- /lib/batcher.ex
+defmodule Batcher do
+  use GenServer
+  def remove(key), do: GenServer.call(__MODULE__, {:remove_shape, key})
+  def init(state), do: {:ok, %{to_remove: []}}
+  def handle_call({:remove_shape, key}, from, state) do
+    {:reply, :ok, %{state | to_remove: [{key, from} | state.to_remove]}, {:continue, :process}}
+  end
+  def handle_continue(:process, state) do
+    Router.handle_removals(state.to_remove)
+    {:noreply, %{state | to_remove: []}}
+  end
+end
+#- /lib/router.ex
+defmodule Router do
+  def handle_removals(keys), do: GenServer.cast(__MODULE__, {:remove, keys})
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_key_without_a_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :persistent_term.erase({:status, key})
+                   # ^^^^^ missed: a key built from the message's key is not the key itself
+    GenServer.call(Batcher, {:forget, key})
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:forget, key}, _from, keys), do: {:reply, :ok, [key | keys], {:continue, :flush}}
+
+  def handle_continue(:flush, keys) do
+    GenServer.cast(Router, {:forget, keys})
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_reply_before_a_message_to_itself() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+       # ^^^^^^ missed: only `{:continue, _}` is known as work behind the reply
+    GenServer.call(Batcher, {:remove, key})
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+
+  def handle_call({:remove, key}, _from, keys) do
+    send(self(), :flush)
+    {:reply, :ok, [key | keys]}
+  end
+
+  def handle_info(:flush, keys) do
+    GenServer.cast(Router, {:remove, keys})
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_explicit_reply_before_the_work() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+       # ^^^^^^ missed: `GenServer.reply` before the work is not looked at
+    GenServer.call(Batcher, {:remove, key})
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+
+  def handle_call({:remove, key}, from, keys) do
+    GenServer.reply(from, :ok)
+    GenServer.cast(Router, {:remove, key})
+    {:noreply, keys}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_request_that_is_done_when_answered() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+    GenServer.call(Router, {:remove, key})
+  end
+end
+
+defmodule Router do
+  use GenServer
+  def init(routes), do: {:ok, routes}
+  def handle_call({:remove, key}, _from, routes), do: {:reply, :ok, Map.delete(routes, key)}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_reply_that_waits_for_the_work() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+    GenServer.call(Batcher, {:remove, key})
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(waiting), do: {:ok, waiting}
+  def handle_call({:remove, key}, from, waiting), do: {:noreply, [{key, from} | waiting], {:continue, :flush}}
+
+  def handle_continue(:flush, waiting) do
+    for {key, from} <- waiting, do: GenServer.reply(from, GenServer.call(Router, {:remove, key}))
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_another_key() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def replace(old, key) do
+    :ets.delete(:status, old)
+    GenServer.call(Batcher, {:remove, key})
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:remove, key}, _from, keys), do: {:reply, :ok, [key | keys], {:continue, :flush}}
+
+  def handle_continue(:flush, keys) do
+    GenServer.cast(Router, {:remove, keys})
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_request_that_removes_nothing() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def finish(key) do
+    :ets.delete(:jobs, key)
+    GenServer.call(Stats, {:finished, key})
+  end
+end
+
+defmodule Stats do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:finished, key}, _from, keys), do: {:reply, :ok, [key | keys], {:continue, :flush}}
+
+  def handle_continue(:flush, keys) do
+    GenServer.cast(Log, {:finished, keys})
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_continuation_that_tells_nobody() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+    GenServer.call(Routes, {:remove, key})
+  end
+end
+
+defmodule Routes do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:remove, key}, _from, keys), do: {:reply, :ok, List.delete(keys, key), {:continue, :count}}
+  def handle_continue(:count, keys), do: {:noreply, Enum.sort(keys)}
+end
+"#,
+        );
+    }
+}

@@ -168,8 +168,8 @@ defmodule Consumer do
     Materializer.get(pid)
                # ^^^ step: calls the other process and waits
   catch
-    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown] -> []
-  # ^^^^^ error: leaves out: `{{:shutdown, _}, _}`, `{:killed, _}`
+    :exit, {reason, _} when reason in [:noproc, :normal] -> []
+  # ^^^^^ error: leaves out: `{:shutdown, _}`, `{{:shutdown, _}, _}`, `{:killed, _}`
   end
 end
 #- /lib/materializer.ex
@@ -397,6 +397,25 @@ defmodule Reader do
   catch
     :exit, {:noproc, _} -> :gone
     :exit, {:normal, _} -> :gone
+  end
+end
+"#,
+        );
+    }
+
+    /// `{:shutdown, :left} in [:shutdown]` is false.
+    #[test]
+    fn reports_a_guard_that_names_the_inner_atom_alone() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {reason, _} when reason in [:noproc, :normal, :shutdown, :killed] -> :gone
+  # ^^^^^ error: leaves out: `{{:shutdown, _}, _}`
   end
 end
 "#,

@@ -166,3 +166,306 @@ fn is_keyed(target: &Value) -> bool {
     use racefree_analysis::term::TermKind;
     matches!(target.term.kind(), TermKind::Tuple(parts) if parts.len() > 2 && parts.iter().any(racefree_analysis::term::Term::is_open))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_hard_match_on_an_answer() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key, {:continue, :start}}
+
+  def handle_continue(:start, key) do
+    {:ok, offset} = Source.await(key)
+  # ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: this match takes no `{:error, _}`
+                         # ^^^^^ step: Source.await returns it
+    {:noreply, {key, offset}}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def await(key), do: GenServer.call({:via, Registry, {Sources, key}}, :await)
+  def init(state), do: {:ok, state}
+  def handle_call(:await, _from, %{failed: reason} = state), do: {:reply, {:error, reason}, state}
+  def handle_call(:await, _from, state), do: {:reply, {:ok, state.offset}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_case_on_the_answer() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key, {:continue, :start}}
+
+  def handle_continue(:start, key) do
+    case Source.await(key) do
+      {:ok, offset} -> {:noreply, {key, offset}}
+      {:error, _} -> {:stop, :normal, key}
+    end
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def await(key), do: GenServer.call({:via, Registry, {Sources, key}}, :await)
+  def init(state), do: {:ok, state}
+  def handle_call(:await, _from, %{failed: reason} = state), do: {:reply, {:error, reason}, state}
+  def handle_call(:await, _from, state), do: {:reply, {:ok, state.offset}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_answer_by_pid() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(name), do: {:ok, name}
+
+  def handle_info(:poll, name) do
+    :ok = name |> Process.whereis() |> Source.subscribe()
+  # ^^^ warning: this match takes no `:error`
+    {:noreply, name}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def subscribe(pid), do: GenServer.call(pid, {:subscribe_to_changes, self()})
+  def init(state), do: {:ok, state}
+  def handle_call({:subscribe_to_changes, _pid}, _from, %{closing: true} = state), do: {:reply, :error, state}
+  def handle_call({:subscribe_to_changes, pid}, _from, state), do: {:reply, :ok, Map.put(state, pid, pid)}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_answer_of_a_caught_call() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    {:ok, rows} = Source.rows(key)
+  # ^^^^^^^^^^^^^ warning: this match takes no `{:error, _}`
+    {:noreply, {key, rows}}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+
+  def rows(key) do
+    GenServer.call({:via, Registry, {Sources, key}}, :rows)
+  catch
+    :exit, _ -> {:error, :gone}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_with_on_the_answer() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    with {:ok, rows} <- Source.rows(key) do
+      {:noreply, {key, rows}}
+    else
+      {:error, _} -> {:stop, :normal, key}
+    end
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def rows(key), do: GenServer.call({:via, Registry, {Sources, key}}, :rows)
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_match_outside_servers() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def rows(key) do
+    {:ok, rows} = GenServer.call({:via, Registry, {Sources, key}}, :rows)
+    rows
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_an_answer_that_fits_always() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    {:ok, rows} = GenServer.call({:via, Registry, {Sources, key}}, :rows)
+    {:noreply, {key, rows}}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_server_of_fixed_name() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    {:ok, rows} = GenServer.call(Source, :rows)
+    {:noreply, {key, rows}}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_match_under_a_rescue() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    {:ok, rows} = GenServer.call({:via, Registry, {Sources, key}}, :rows)
+    {:noreply, {key, rows}}
+  rescue
+    MatchError -> {:stop, :normal, key}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_match_on_terminate_child() {
+        check(
+            &RULE,
+            r#"
+#- /lib/owner.ex
+defmodule Owner do
+  use GenServer
+  def init(pid), do: {:ok, pid}
+
+  def handle_cast(:close, pid) do
+    :ok = DynamicSupervisor.terminate_child(Workers, pid)
+  # ^^^ missed: only answers of calls count, not those of a stop
+    {:noreply, nil}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_answer_of_a_server_that_is_named() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    {:ok, rows} = GenServer.call({:via, Registry, {Names, {Source, key}}}, :rows)
+  # ^^^^^^^^^^^^^ warning: this match takes no `{:error, _}`
+    {:noreply, {key, rows}}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+}

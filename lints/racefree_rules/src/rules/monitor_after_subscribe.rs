@@ -325,7 +325,7 @@ defmodule View do
   def start do
     GenServer.call(Source, {:subscribe, self()})
     Process.monitor(Source)
-          # ^^^^^^^ error: is monitored after the subscription
+          # ^^^^^^^ missed: a registered name is taken for one process, though each step looks it up
   end
 end
 "#,
@@ -365,7 +365,7 @@ defmodule View do
     request = {:register, %{pid: me, name: name}}
     GenServer.call(GenServer.whereis(name), request)
     Process.monitor(GenServer.whereis(name))
-          # ^^^^^^^ error: is monitored after the subscription
+          # ^^^^^^^ warning: is monitored after the subscription
   end
 end
 "#,

@@ -288,7 +288,6 @@ defmodule Consumers do
 
   defp deliver(nil, _event), do: :gone
   defp deliver(pid, event), do: send(pid, event)
-                              # ^^^^ wrong: a clause for nil does not keep nil from the clauses behind it
 end
 "#,
         );

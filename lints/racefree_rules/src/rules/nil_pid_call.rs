@@ -694,7 +694,6 @@ defmodule Jobs do
 
   defp deliver(nil, _event), do: :gone
   defp deliver(pid, event), do: send(pid, event)
-                              # ^^^^ wrong: a clause for nil does not keep nil from the clauses behind it
 end
 "#,
         );

@@ -168,7 +168,7 @@ defmodule Client do
   # ^^^^^^^^^^^^^^ step: GenServer.call goes to the process found first
     GenServer.call(Process.whereis(name), :audit)
   # ^^^^^^^^^^^^^^ error: 3 steps look the same process up, each for itself
-  # ^^^^ step: looks it up again
+  # ^^^^^^^^^^^^^^ step: looks it up again
     GenServer.call(Process.whereis(name), {:commit, amount})
   end
 end
@@ -248,7 +248,7 @@ defmodule View do
   def start(key) do
     key |> pid() |> GenServer.call(:prepare)
     Trace.run(fn -> key |> pid() |> GenServer.call(:load) end)
-        # ^^^ error: 3 steps look the same process up
+                                            # ^^^^ error: 3 steps look the same process up
     tap(pid(key), &GenServer.cast(&1, :go))
   end
 

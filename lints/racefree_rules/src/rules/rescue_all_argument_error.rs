@@ -331,15 +331,6 @@ defmodule Cache do
       :ets.insert(String.to_existing_atom(name), {key, value})
     rescue
       ArgumentError -> false
-    end
-  end
-
-  def put_checked(name, key, value) do
-    try do
-      :ets.insert(:cache, {key, value})
-      Registry.count(String.to_existing_atom(name))
-    rescue
-      ArgumentError -> false
     # ^^^^^^^^^^^^^ error: `String.to_existing_atom`
     end
   end
@@ -507,7 +498,7 @@ defmodule Status do
     Enum.map(keys, fn key -> :ets.lookup_element(:status, key, String.to_integer(text)) end)
   rescue
     ArgumentError -> []
-  # ^^^^^^^^^^^^^ missed: what stands before the first operation on the table counts as its key
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
   end
 end
 "#,

@@ -2,8 +2,8 @@
 //!
 //! ## What it reports
 //!
-//! A reader takes metadata from a table, and by it decides which part of the data to read from memory. A writer publishes new metadata and then
-//! clears the memory. When the writer runs between the reader's two steps, the reader looks where the data no longer is, and takes the empty
+//! A reader takes metadata from a table, and by it decides which part of the data to read from memory. A writer moves the data to a file,
+//! publishes new metadata and then clears the memory. When the writer runs between the reader's two steps, the reader looks where the data no longer is, and takes the empty
 //! answer for the truth.
 //!
 //! ```elixir
@@ -72,7 +72,8 @@
 //! ## Not reported
 //!
 //! - A short answer that is noticed: what was read decides about another read.
-//! - Data that no writer clears, and writers that clear before they publish.
+//! - Data that no writer clears, writers that clear before they publish, and writers that clear without having written the data elsewhere.
+//! - A reader and a writer that one process runs.
 //! - Reads that do not depend on what the metadata said.
 //! - Two reads of one table.
 
@@ -270,4 +271,334 @@ fn finding(program: &Program<'_>, id: FunctionId, metadata: (&Item, &Event<'_>),
             "Check the answer against what the metadata promised and read again, or keep the data until no reader holds the old metadata.",
         )
         .done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_range_that_was_decided_before() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+              # ^^^^^^^^^^^^^^ step: the data is in memory
+    if from >= last, do: :ets.lookup(:buffer, {key, last}), else: :on_disk
+                            # ^^^^^^ error: where to read was decided by metadata that may be old by now
+                            # ^^^^^^ step: reads by the old metadata
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+       # ^^^^^^ step: publishes new metadata: the data is elsewhere
+    :ets.delete_all_objects(:buffer)
+       # ^^^^^^^^^^^^^^^^^^ step: clears the data in memory
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_metadata_that_is_read_again() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+    rows = if from >= last, do: :ets.lookup(:buffer, {key, last}), else: []
+    if rows == [], do: File.read!("log"), else: rows
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_writer_in_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    {last, seen} = meta(key)
+    if last < from and from <= seen, do: rows(last, seen), else: File.read!("log")
+                                       # ^^^^ error: a flush in between moves the data
+  end
+
+  def meta(key), do: :ets.lookup_element(:meta, key, 2)
+  def rows(from, upto), do: :ets.select(:buffer, [{{:"$1", :"$2"}, [{:>, :"$1", from}, {:"=<", :"$1", upto}], [:"$2"]}])
+end
+#- /lib/storage/writer.ex
+defmodule Storage.Writer do
+  use GenServer
+  def init(state), do: {:ok, state}
+
+  def handle_cast({:flush, upto}, {file, key}) do
+    :ok = :file.write(file, rows(key, upto))
+    publish(key, upto)
+    :ets.match_delete(:buffer, :_)
+    {:noreply, {file, key}}
+  end
+
+  defp rows(key, upto), do: :ets.lookup(:buffer, {key, upto})
+  defp publish(key, upto), do: :ets.update_element(:meta, key, {2, {upto, upto}})
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_buffer_named_by_the_metadata() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    [{_, buffer, last}] = :ets.lookup(:meta, key)
+    if from >= last, do: :ets.select(buffer, [{{:"$1", :"$2"}, [{:>, :"$1", last}], [:"$2"]}]), else: []
+                            # ^^^^^^ error: where to read was decided by metadata
+  end
+
+  def flush(%{buffer: buffer} = state, last) do
+    :ok = :file.write(state.file, :ets.tab2list(buffer))
+    :ets.insert(:meta, {state.key, buffer, last})
+    :ets.delete_all_objects(buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_buffer_dropped_whole() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    case :ets.lookup_element(:meta, key, 2) do
+      last when from >= last -> :ets.lookup(:buffer, last)
+                                   # ^^^^^^ error: where to read was decided by metadata
+      _ -> :on_disk
+    end
+  end
+
+  def close(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete(:buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_short_answer_that_is_noticed() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+
+    if from >= last do
+      case :ets.lookup(:buffer, {key, last}) do
+        [] -> File.read!("log")
+        rows -> rows
+      end
+    end
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
+
+    /// The writer publishes before it clears: unchanged metadata means that nothing was cleared.
+    #[test]
+    fn accepts_metadata_compared_after_the_read() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+
+    if from >= last do
+      rows = :ets.lookup(:buffer, {key, last})
+                # ^^^^^^ wrong: metadata that is read again and compared is not taken for a check
+      if :ets.lookup_element(:meta, key, 2) == last, do: rows, else: read(key, from)
+    end
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_buffer_that_nobody_clears() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+    if from >= last, do: :ets.lookup(:buffer, {key, last}), else: []
+  end
+
+  def flush(key, last) do
+    :ets.insert(:meta, {key, last})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_writer_that_clears_first() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+    if from >= last, do: :ets.lookup(:buffer, {key, last}), else: []
+  end
+
+  def reset(key, rows) do
+    :ets.delete_all_objects(:buffer)
+    File.write!("log", rows)
+    :ets.insert(:meta, {key, 0})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_reads_that_do_not_depend() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key) do
+    last = :ets.lookup_element(:meta, key, 2)
+    {last, :ets.tab2list(:buffer)}
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_another_table_than_the_one_cleared() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+    if from >= last, do: :ets.lookup(:names, {key, last}), else: []
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_reader_and_writer_in_one_server() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_call({:read, from}, _from, key) do
+    last = :ets.lookup_element(:meta, key, 2)
+    rows = if from >= last, do: :ets.lookup(:buffer, {key, last}), else: []
+    {:reply, rows, key}
+  end
+
+  def handle_cast({:flush, last}, key) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+    {:noreply, key}
+  end
+end
+"#,
+        );
+    }
+
+    /// Nothing was moved: what is cleared is gone, and an empty answer is true.
+    #[test]
+    fn accepts_a_writer_that_forgets_on_purpose() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key, from) do
+    last = :ets.lookup_element(:meta, key, 2)
+    if from >= last, do: :ets.lookup(:buffer, {key, last}), else: []
+  end
+
+  def reset(key) do
+    :ets.insert(:meta, {key, 0})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
 }

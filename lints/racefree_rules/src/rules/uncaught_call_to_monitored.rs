@@ -270,3 +270,279 @@ fn finding(program: &Program<'_>, server: ModuleId, root: FunctionId, event: &Ev
         .help("Catch the exit around the call (`catch :exit, _ -> …`) and let the message decide what happens.")
         .done()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_call_of_a_monitored_server() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+                               # ^^^^^^^ step: monitors View: its end comes as a `DOWN` message
+
+  def handle_cast({:changes, changes}, ref) do
+    GenServer.call(View, {:apply, changes})
+            # ^^^^ error: Consumer monitors View and handles its end
+            # ^^^^ step: waits for View
+    {:noreply, ref}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, {:shutdown, :view_gone}, ref}
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_call({:apply, rows}, _from, _), do: {:reply, :ok, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_call_that_is_caught() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+
+  def handle_cast({:changes, changes}, ref) do
+    apply_changes(changes)
+    {:noreply, ref}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, {:shutdown, :view_gone}, ref}
+
+  defp apply_changes(changes) do
+    GenServer.call(View, {:apply, changes})
+  catch
+    :exit, _ -> :gone
+  end
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_call({:apply, rows}, _from, _), do: {:reply, :ok, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_call_through_the_other_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(key), do: {:ok, %{key: key, ref: Process.monitor(View.name(key))}}
+
+  def handle_info({:changes, changes}, state) do
+    {:noreply, Map.put(state, :rows, forward(changes, state))}
+  end
+
+  def handle_info({:DOWN, _, _, _, _}, state), do: {:stop, {:shutdown, :view_gone}, state}
+
+  defp forward(changes, state), do: View.apply(state.key, changes)
+                                       # ^^^^^ error: but this call exits with it before the message is handled
+end
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def name(key), do: {:via, Registry, {Views, {__MODULE__, key}}}
+  def apply(key, changes), do: GenServer.call(name(key), {:apply, changes})
+  def init(rows), do: {:ok, rows}
+  def handle_call({:apply, rows}, _from, _), do: {:reply, :ok, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_process_that_gave_its_pid() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(key), do: {:ok, %{key: key, views: %{}}}
+
+  def handle_call({:subscribe, pid}, _from, state) do
+    Process.monitor(pid, tag: :view_down)
+    {:reply, :ok, state}
+  end
+
+  def handle_cast({:changes, changes}, state) do
+    View.apply(state.key, changes)
+       # ^^^^^ error: Consumer monitors View
+    {:noreply, state}
+  end
+
+  def handle_info({:view_down, _, _, _, _}, state), do: {:stop, :normal, state}
+end
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def apply(key, rows), do: GenServer.call({:via, Registry, {Names, {__MODULE__, key}}}, {:apply, rows})
+  def init(key), do: {:ok, key, {:continue, :start}}
+  def handle_continue(:start, key) do
+    :ok = GenServer.call({:via, Registry, {Names, {Consumer, key}}}, {:subscribe, self()})
+    {:noreply, key}
+  end
+  def handle_call({:apply, rows}, _from, _), do: {:reply, :ok, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_monitor_without_its_clause() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+
+  def handle_cast({:changes, changes}, ref) do
+    GenServer.call(View, {:apply, changes})
+    {:noreply, ref}
+  end
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_call({:apply, rows}, _from, _), do: {:reply, :ok, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_calls_in_init_and_terminate() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+
+  def init(_) do
+    ref = Process.monitor(View)
+    {:ok, {ref, GenServer.call(View, :rows)}}
+  end
+
+  def handle_info({:DOWN, _, _, _, _}, state), do: {:stop, :normal, state}
+  def terminate(_reason, _state), do: GenServer.call(View, :leave)
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_call(_, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_call_of_another_server() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+
+  def handle_cast({:changes, changes}, ref) do
+    GenServer.call(Log, {:append, changes})
+    {:noreply, ref}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+end
+
+defmodule Log do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_call({:append, rows}, _from, all), do: {:reply, :ok, [rows | all]}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_call_from_a_task() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+
+  def handle_cast(:refresh, ref) do
+    Task.start(fn -> GenServer.call(View, :rows) end)
+    {:noreply, ref}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_call(:rows, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_cast_to_a_monitored_server() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+
+  def handle_cast({:changes, changes}, ref) do
+    GenServer.cast(View, {:apply, changes})
+    {:noreply, ref}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+end
+
+defmodule View do
+  use GenServer
+  def init(rows), do: {:ok, rows}
+  def handle_cast({:apply, rows}, _), do: {:noreply, rows}
+end
+"#,
+        );
+    }
+}

@@ -124,3 +124,282 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
             .done(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::check;
+
+    #[test]
+    fn reports_a_write_and_sync_before_the_position() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, position) do
+    :file.write(file, data)
+        # ^^^^^ error: the result of :file.write is thrown away
+        # ^^^^^ step: gives {:error, reason}: the disk is full
+    :file.datasync(file)
+    :ets.insert(:positions, {:persisted, position})
+       # ^^^^^^ step: publishes the new state
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_results_that_are_matched() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, position) do
+    :ok = :file.write(file, data)
+    :ok = :file.datasync(file)
+    :ets.insert(:positions, {:persisted, position})
+  end
+
+  def append(file, data, position) do
+    with :ok <- :file.write(file, data), :ok <- :file.datasync(file) do
+      :ets.insert(:positions, {:persisted, position})
+      :ok
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_publication_in_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/writer.ex
+defmodule Writer do
+  def flush(state) do
+    IO.binwrite(state.file, state.buffer)
+     # ^^^^^^^^ warning: the result of IO.binwrite is thrown away
+    Positions.publish(state.offset)
+            # ^^^^^^^ step: publishes the new state, or clears the copy
+    %{state | buffer: []}
+  end
+end
+#- /lib/positions.ex
+defmodule Positions do
+  def publish(offset), do: :ets.insert(:positions, {:persisted, offset})
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_sync_alone() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, buffer) do
+    :ok = :file.write(file, data)
+    :file.sync(file)
+        # ^^^^ error: the result of :file.sync is thrown away
+    :ets.delete_all_objects(buffer)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_result_bound_to_an_ignored_name() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, position) do
+    _ = :file.write(file, data)
+            # ^^^^^ missed: a result bound to `_` counts as looked at
+    _result = :file.datasync(file)
+    :persistent_term.put(:persisted, position)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_file_written_whole() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def save(path, data, position) do
+    File.write(path, data)
+       # ^^^^^ warning: the result of File.write is thrown away
+    :ets.insert(:positions, {path, position})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_write_in_a_branch() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, position) do
+    if data != [], do: :file.write(file, data)
+                           # ^^^^^ warning: the result of :file.write is thrown away
+    :ets.insert(:positions, {:persisted, position})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_write_in_a_wrapper() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, position) do
+    write(file, data)
+  # ^^^^^ missed: a result that a wrapper returns and its caller drops is not followed
+    :ets.insert(:positions, {:persisted, position})
+  end
+
+  defp write(file, data), do: :file.write(file, data)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_publication_by_the_caller() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(state) do
+    state |> write() |> publish()
+  end
+
+  defp write(state) do
+    :file.write(state.file, state.data)
+        # ^^^^^ missed: the publication stands in the caller
+    state
+  end
+
+  defp publish(state), do: :ets.insert(:positions, {:persisted, state.offset})
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_writes_that_raise() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def save(path, data, position) do
+    File.write!(path, data)
+    :ets.insert(:positions, {path, position})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_writes_that_are_not_announced() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def note(file, text) do
+    :file.write(file, text)
+    :ok
+  end
+
+  def save(path, data, position) do
+    :ets.insert(:positions, {path, position})
+    File.write(path, data)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_result_that_decides() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def save(path, data, position) do
+    case File.write(path, data) do
+      :ok -> :ets.insert(:positions, {path, position})
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  def put(path, data, position) do
+    if File.write(path, data) == :ok, do: :ets.insert(:positions, {path, position})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_output_for_people() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def tell(position) do
+    IO.binwrite(:stderr, "flushed")
+    IO.puts("flushed")
+    :ets.insert(:positions, {:persisted, position})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_write_in_another_branch() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def flush(file, data, mode) do
+    case mode do
+      :disk -> :file.write(file, data)
+      :memory -> :ets.insert(:buffer, data)
+    end
+  end
+end
+"#,
+        );
+    }
+}
