@@ -17,28 +17,29 @@ pub(crate) fn exits_taken<'m>(program: &'m Program<'_>, tried: &Try) -> (Vec<&'m
     })
 }
 
-/// Whether the pattern takes every value of this shape. A guard takes those whose atoms it names.
+/// Whether the pattern takes every value of this shape. A guard takes those whose atom it names.
 fn takes(pattern: &Pattern, shape: &Returns, guard: Option<&[Symbol]>) -> bool {
     match (&pattern.kind, shape) {
-        // The second element is the call itself: `{GenServer, :call, _}` takes it as `_` does.
-        (PatternKind::Wild | PatternKind::Bind(_) | PatternKind::Tuple(_), Returns::Any) => true,
-        (PatternKind::Wild | PatternKind::Bind(_), _) => {
-            guard.is_none_or(|named| head_atoms(shape).iter().all(|atom| named.contains(atom)))
-        }
-        (PatternKind::Atom(a), Returns::Atom(b)) => a == b,
+        // The last element is the call itself: `{GenServer, :call, _}` takes it as `_` does.
         (PatternKind::Tuple(patterns), Returns::Tuple(parts)) if patterns.len() == parts.len() => {
-            patterns.iter().zip(parts).all(|(pattern, part)| takes(pattern, part, guard))
+            let last = parts.len().saturating_sub(1);
+            patterns.iter().zip(parts).enumerate().all(|(index, (pattern, part))| index == last || takes_reason(pattern, part, guard))
         }
-        (PatternKind::Both(left, right), _) => takes(left, shape, guard) && takes(right, shape, guard),
-        _ => false,
+        _ => takes_reason(pattern, shape, guard),
     }
 }
 
-fn head_atoms(shape: &Returns) -> Vec<Symbol> {
-    match shape {
-        Returns::Atom(atom) => vec![*atom],
-        Returns::Tuple(parts) => parts.iter().flat_map(head_atoms).collect(),
-        _ => Vec::new(),
+fn takes_reason(pattern: &Pattern, shape: &Returns, guard: Option<&[Symbol]>) -> bool {
+    match (&pattern.kind, shape) {
+        (PatternKind::Wild, _) => true,
+        (PatternKind::Bind(_), Returns::Atom(atom)) => guard.is_none_or(|named| named.contains(atom)),
+        (PatternKind::Bind(_), _) => guard.is_none(),
+        (PatternKind::Atom(a), Returns::Atom(b)) => a == b,
+        (PatternKind::Tuple(patterns), Returns::Tuple(parts)) if patterns.len() == parts.len() => {
+            patterns.iter().zip(parts).all(|(pattern, part)| takes_reason(pattern, part, guard))
+        }
+        (PatternKind::Both(left, right), _) => takes_reason(left, shape, guard) && takes_reason(right, shape, guard),
+        _ => false,
     }
 }
 

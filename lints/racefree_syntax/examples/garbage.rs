@@ -54,7 +54,7 @@ fn main() {
         "Bar",
     ];
     let mut texts: Vec<(String, String)> = vec![];
-    for n in [1000, 10_000, 100_000] {
+    for n in [1000, 10_000, 100_000, 1_000_000] {
         let mut t = String::new();
         for _ in 0..n {
             t += pieces[rnd(pieces.len())];
@@ -98,6 +98,23 @@ fn main() {
     }
     let mut p = racefree_syntax::parse::Parser::new();
     for (n, t) in &texts {
+        let mut n_cb = 0usize;
+        {
+            let mut q = tree_sitter::Parser::new();
+            q.set_language(&racefree_syntax::parse::language()).unwrap();
+            let t0 = std::time::Instant::now();
+            let mut cb = |_: &tree_sitter::ParseState| {
+                n_cb += 1;
+                t0.elapsed().as_secs() > 3
+            };
+            let b = t.as_bytes();
+            let mut read = |o: usize, _| b.get(o..).unwrap_or(&[]);
+            let tr = q.parse_with_options(&mut read, None, Some(tree_sitter::ParseOptions::new().progress_callback(&mut cb)));
+            if tr.is_none() {
+                println!("{n}: {} bytes cut after 3 s and {n_cb} steps", t.len());
+                continue;
+            }
+        }
         let a = std::time::Instant::now();
         let tree = p.tree(t);
         let a = a.elapsed();
@@ -105,7 +122,7 @@ fn main() {
         let r = p.parse(t);
         let b = b.elapsed();
         if b.as_millis() > 100 {
-            println!("{n}: {} bytes, bare {a:?} {}, whole {b:?}, {} problems", t.len(), tree.is_none(), r.problems.len());
+            println!("{n}: {} bytes, bare {a:?} {} {n_cb} steps, whole {b:?}, {} problems", t.len(), tree.is_none(), r.problems.len());
         }
     }
 }

@@ -11,7 +11,13 @@ use crate::parse::Problem;
 use crate::tree::{excerpt, is_reserved};
 
 /// How often all of the text may be parsed again, in parts.
-const PASSES_MAX: usize = 16;
+const PASSES_MAX: usize = 8;
+/// What a parse costs beside the bytes it reads, in bytes.
+const PARSE_BYTES: usize = 64;
+/// A longer chunk is no clause and no list item.
+const FRAMED_BYTES_MAX: usize = 32 << 10;
+/// A longer text was written by a machine, which does not indent for us.
+const TEXT_BYTES_MAX: usize = 2 << 20;
 /// Chunks inside chunks.
 const LEVELS_MAX: usize = 24;
 
@@ -29,6 +35,9 @@ pub(crate) struct Repaired {
 
 /// Repairs `text`, which does not parse. `None` when that would take too long.
 pub(crate) fn repair(text: &str, parse: &mut dyn FnMut(&[u8]) -> Option<Tree>) -> Option<Repaired> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
     let lines = lines(text);
     let mut mender = Mender {
         original: text,
@@ -42,9 +51,9 @@ pub(crate) fn repair(text: &str, parse: &mut dyn FnMut(&[u8]) -> Option<Tree>) -
     };
     for chunk in mender.chunks(0, lines.len()) {
         mender.mend(chunk.0, chunk.1);
-    }
-    if mender.budget == 0 {
-        return None;
+        if mender.budget == 0 {
+            return None;
+        }
     }
     Some(Repaired { text: String::from_utf8(mender.text).ok()?, problems: mender.problems })
 }
@@ -98,15 +107,17 @@ impl Mender<'_> {
 
     /// Blanks as little of the chunk as makes it parse.
     fn mend(&mut self, first: usize, end: usize) {
-        if self.quality(first, end) == Quality::Clean || self.mask_raw_quotes(first, end) {
+        let mut quality = self.quality(first, end);
+        if quality == Quality::Clean || self.mask_raw_quotes(first, end) || self.budget == 0 {
             return;
         }
-        if self.level < LEVELS_MAX {
+        if self.level < LEVELS_MAX && self.has_inside(first, end) {
             self.level += 1;
             self.mend_inside(first, end);
             self.level -= 1;
+            quality = self.quality(first, end);
         }
-        match self.quality(first, end) {
+        match quality {
             Quality::Clean => {}
             Quality::Unclosed if self.is_definition(first) => self.report(first, first + 1, "is not closed"),
             // Without its head the inside is a row of statements.
@@ -160,13 +171,14 @@ impl Mender<'_> {
     fn quality(&mut self, first: usize, end: usize) -> Quality {
         let (start, end) = self.bounds(first, end);
         let mut best = Quality::Broken;
-        for (open, close) in FRAMES {
+        // Only inside a definition there is anything but statements.
+        let frames = if self.level > 0 && end - start <= FRAMED_BYTES_MAX { FRAMES.len() } else { 1 };
+        for (open, close) in FRAMES.iter().take(frames) {
             let chunk = self.text.get(start..end).unwrap_or(&[]);
-            if self.budget < chunk.len() {
-                self.budget = 0;
+            self.budget = self.budget.saturating_sub(chunk.len() + PARSE_BYTES);
+            if self.budget == 0 {
                 return best;
             }
-            self.budget -= chunk.len();
             self.framed.clear();
             self.framed.extend_from_slice(open.as_bytes());
             self.framed.extend_from_slice(chunk);

@@ -71,7 +71,7 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     /// A call that would have raised or exited on nil and did not: its target is no nil from here on.
-    fn after_call(&mut self, module: Symbol, name: Symbol, call: &'p Call) {
+    pub(super) fn after_call(&mut self, module: Symbol, name: Symbol, call: &'p Call) {
         let Some(model) = self.base.models.function(module, name, call.args.len() as u32) else { return };
         if !matches!(model.on_nil, racefree_models::OnNil::Exit | racefree_models::OnNil::Raise) {
             return;

@@ -1,7 +1,7 @@
 //! Anonymous functions: evaluated where they run, in the scope they run in.
 
 use super::{CLOSURE_DEPTH_MAX, Evaluator};
-use crate::summary::{ParamClosure, ScopeKind, Usage};
+use crate::summary::{ItemKind, ParamClosure, ScopeKind, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Shape, Value};
 use racefree_models::Runs;
@@ -18,6 +18,12 @@ impl<'p> Evaluator<'_, 'p> {
                 Shape::Closure(id) => self.run_closure(*id, args, span, usage),
                 Shape::Function { module, name, .. } => self.apply_named(*module, *name, args, span, usage),
                 Shape::Symbolic { term, .. } => {
+                    let unknown = ItemKind::Foreign {
+                        module: self.base.nil,
+                        name: self.base.nil,
+                        args: args.iter().map(|arg| arg.settled(2)).collect(),
+                    };
+                    self.push_item(unknown, span, span, usage, Deps::default());
                     self.note_param_closure(term, Runs::Once, args);
                     Value::symbolic(Term::new(TermKind::Result(term.clone())))
                 }

@@ -116,7 +116,7 @@ impl<'p> Evaluator<'_, 'p> {
         for (index, clause) in entry.function.clauses.iter().enumerate() {
             self.clause = index.min(u16::MAX as usize) as u16;
             self.enter_clause(clause, fork);
-            self.bind_params(clause);
+            self.bind_params(clause, entry.function.clauses.get(..index).unwrap_or(&[]));
             let returns = self.expression(&clause.body, Usage::Used);
             self.stored_closures();
             clauses.push(ClauseSummary { returns: returns.settled(crate::value::DEPTH_MAX), diverges: self.diverged });
@@ -137,9 +137,15 @@ impl<'p> Evaluator<'_, 'p> {
         self.diverged = false;
     }
 
-    fn bind_params(&mut self, clause: &'p Clause) {
+    /// Binds the parameters, given that no clause in `before` took the arguments.
+    fn bind_params(&mut self, clause: &'p Clause, before: &'p [Clause]) {
         for (index, pattern) in clause.params.iter().enumerate() {
-            let value = Value::symbolic(Term::param(index as u32));
+            let mut value = Value::symbolic(Term::param(index as u32));
+            for earlier in before.iter().filter(|earlier| decides_by(earlier, index)) {
+                if let Some(taken) = earlier.params.get(index) {
+                    value = self.exclude(&value, taken);
+                }
+            }
             let narrowed = self.narrow(&value, pattern);
             self.bind(pattern, &narrowed);
         }
@@ -215,4 +221,10 @@ impl<'p> Evaluator<'_, 'p> {
     fn close_scope(&mut self, outer: ScopeId) {
         self.scope = outer;
     }
+}
+
+/// Whether the clause takes its arguments by parameter `index` alone.
+fn decides_by(clause: &Clause, index: usize) -> bool {
+    let others = |(other, pattern)| other == index || pattern::is_irrefutable(pattern);
+    clause.guard.is_none() && clause.params.iter().enumerate().all(others)
 }

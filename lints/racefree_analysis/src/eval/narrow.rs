@@ -42,6 +42,9 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     fn assume_call(&mut self, call: &'p Call, truth: bool) {
+        if truth {
+            self.assume_operands(call);
+        }
         let module = match call.callee {
             Callee::Local(name) => match self.base.definitions.local(self.base.models, self.module_id, name, call.args.len() as u32) {
                 Local::Unknown => self.base.prelude,
@@ -64,6 +67,19 @@ impl<'p> Evaluator<'_, 'p> {
             (Test::Equal, [left, right]) => self.assume_equal(left, right, truth),
             (Test::Different, [left, right]) => self.assume_equal(left, right, !truth),
             _ => {}
+        }
+    }
+
+    /// An operand that would have failed on nil and did not: `node(pid) == node()` holds for no nil.
+    fn assume_operands(&mut self, call: &'p Call) {
+        for arg in &call.args {
+            let ExprKind::Call(inner) = &arg.kind else { continue };
+            let (module, name) = match inner.callee {
+                Callee::Local(name) => (self.base.prelude, name),
+                Callee::Remote { module, name } => (module, name),
+                Callee::Dynamic { .. } | Callee::Value(_) => continue,
+            };
+            self.after_call(module, name, inner);
         }
     }
 

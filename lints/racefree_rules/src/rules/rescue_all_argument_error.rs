@@ -63,10 +63,9 @@
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};
-use crate::handlers::{body, is_harmless};
 use crate::story::{Story, effect_words, process_words};
 use racefree_analysis::Program;
-use racefree_analysis::summary::{FunctionId, Item, ItemKind, RescueSummary, Summary, Try};
+use racefree_analysis::summary::{FunctionId, Item, ItemKind, RescueSummary, ScopeKind, Summary, Try};
 use racefree_models::EffectKind;
 
 pub static RULE: Rule = Rule {
@@ -87,8 +86,8 @@ const TABLE: u64 = 1 << EffectKind::TableRead as u64
 
 /// Functions looked into below one rescue at most.
 const FUNCTIONS_MAX: usize = 400;
-/// A rescue that covers this many functions of the program covers more than one operation.
-const BROAD: usize = 3;
+/// A rescue is broad when it covers this many functions of the program that have nothing to do with a table.
+const BROAD: usize = 1;
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     let name = program.models().conventions.bad_argument.as_str();
@@ -116,16 +115,16 @@ struct Cover {
 
 fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, tried: &Try, rescue: &RescueSummary) -> Option<Finding> {
     let mut cover = Cover::default();
-    let items: Vec<&Item> = body(summary, index, tried).collect();
-    let first = items.iter().position(|item| program.item_reach(item) & TABLE != 0)?;
-    for (position, item) in items.iter().enumerate() {
-        // Pure code up to the first operation makes the table's name and the key.
-        if position >= first || !is_harmless(program, item) {
-            cover.item(program, id, item);
-        }
-    }
+    let items: Vec<&Item> = covered(program, summary, index, tried).collect();
+    cover.items(program, id, &items);
     let table = cover.table?;
-    let broad = cover.functions.len() >= BROAD;
+    let uses = items.iter().filter(|item| program.item_reach(item) & TABLE != 0 && matches!(item.kind, ItemKind::Call { .. })).count();
+    let beside = cover.functions.iter().filter(|function| program.summary(**function).reach & TABLE == 0).count();
+    let broad = beside >= BROAD || uses > 1;
+    // A handler that does something about it, or tells somebody, hides nothing.
+    if summary.items.iter().any(|item| summary.in_scope(item.scope, |kind| kind == ScopeKind::Handler(index as u32))) {
+        return None;
+    }
     if cover.other.is_none() && !broad {
         return None;
     }
@@ -156,7 +155,33 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     )
 }
 
+/// The items whose bad arguments this rescue takes: those in its body, in this process, that no inner handler takes first.
+fn covered<'s>(program: &'s Program<'_>, summary: &'s Summary, index: usize, tried: &Try) -> impl Iterator<Item = &'s Item> {
+    let items = summary.items.get(tried.first as usize..tried.last as usize).unwrap_or(&[]);
+    items.iter().filter(move |item| {
+        let name = program.models().conventions.bad_argument.as_str();
+        let first = summary.scope_chain(item.scope).find_map(|kind| match kind {
+            ScopeKind::Elsewhere | ScopeKind::AtTarget | ScopeKind::Stored => Some(None),
+            ScopeKind::Try(inner) if summary.tries.get(inner as usize).is_some_and(|inner| inner.takes_exception(name)) => {
+                Some(Some(inner))
+            }
+            _ => None,
+        });
+        first == Some(Some(index as u32))
+    })
+}
+
 impl Cover {
+    /// Code without effects up to the first operation on a table makes the table's name and the key: it does not count.
+    fn items(&mut self, program: &Program<'_>, id: FunctionId, items: &[&Item]) {
+        let first = items.iter().position(|item| program.item_reach(item) & TABLE != 0).unwrap_or(0);
+        for (position, item) in items.iter().enumerate() {
+            if position >= first || program.item_reach(item) != 0 {
+                self.item(program, id, item);
+            }
+        }
+    }
+
     fn item(&mut self, program: &Program<'_>, id: FunctionId, item: &Item) {
         let here = program.place(id, item.name_span);
         match &item.kind {
@@ -194,9 +219,8 @@ impl Cover {
         self.functions.push(id);
         let summary = program.summary(id);
         let name = program.models().conventions.bad_argument.as_str();
-        for item in summary.items.iter().filter(|item| !summary.rescues(item.scope, name)) {
-            self.item(program, id, item);
-        }
+        let items: Vec<&Item> = summary.items.iter().filter(|item| !summary.rescues(item.scope, name)).collect();
+        self.items(program, id, &items);
     }
 }
 

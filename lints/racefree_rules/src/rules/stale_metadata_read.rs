@@ -116,7 +116,7 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
         let summary = program.summary(id);
         if summary.reach & READ != 0 {
-            findings.extend(check_function(program, id, summary, &rivals));
+            check_function(program, id, summary, &rivals, findings);
         }
     }
 }
@@ -146,8 +146,9 @@ fn rivals<'s>(program: &'s Program<'_>) -> Vec<Rival<'s>> {
     found
 }
 
-/// The first read whose place or bounds were decided by an earlier read of a table that a rival moves first.
-fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, rivals: &[Rival<'_>]) -> Option<Finding> {
+/// Reads whose place or bounds were decided by an earlier read of a table that a rival moves first.
+fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, rivals: &[Rival<'_>], findings: &mut Vec<Finding>) {
+    let mut reported: Vec<usize> = Vec::new();
     for (index, metadata) in summary.items.iter().enumerate() {
         if program.item_reach(metadata) & READ == 0 || metadata.observation == Deps::default() {
             continue;
@@ -160,14 +161,15 @@ fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, riva
                 && depends
                 && data.control.has(metadata.observation);
             if fits
+                && !reported.contains(&offset)
                 && !is_checked(program, summary, offset, data)
                 && let Some(finding) = against(program, id, (index, metadata), (offset, data), rivals)
             {
-                return Some(finding);
+                reported.push(offset);
+                findings.push(finding);
             }
         }
     }
-    None
 }
 
 fn item_args(item: &Item) -> &[Value] {
