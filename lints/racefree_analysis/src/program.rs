@@ -39,7 +39,7 @@ impl Base<'_> {
             Shape::Tuple(parts) if parts.first()?.atoms().next() == Some(self.reply) => {
                 let reply = parts.get(1)?.clone();
                 Some(match &answer.origin {
-                    Some(origin) => reply.from_observation(origin),
+                    Some(origin) => reply.marked_with(origin),
                     None => reply,
                 })
             }

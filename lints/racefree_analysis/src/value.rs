@@ -281,8 +281,10 @@ impl Value {
                     }
                 }
             }
-            Shape::Map(_) => {
-                if self.alts.iter().any(|known| matches!(known.shape, Shape::Map(_))) {
+            Shape::Map(new) => {
+                if let Some(Alt { shape: Shape::Map(known), .. }) = self.alts.iter_mut().find(|known| matches!(known.shape, Shape::Map(_)))
+                {
+                    *known = Arc::new(join_maps(known, new, depth));
                     return;
                 }
             }
@@ -355,7 +357,7 @@ impl Value {
     }
 
     /// Gives every alternative that has no origin yet this one.
-    pub fn from_observation(mut self, origin: &Arc<Origin>) -> Self {
+    pub fn marked_with(mut self, origin: &Arc<Origin>) -> Self {
         for alt in &mut self.alts {
             alt.origin.get_or_insert_with(|| Arc::clone(origin));
         }
@@ -415,7 +417,7 @@ impl Value {
                 None => continue,
             };
             let found = match &alt.origin {
-                Some(origin) => found.from_observation_unless_atom(origin),
+                Some(origin) => found.marked_unless_atom(origin),
                 None => found,
             };
             result = result.join(found, term);
@@ -430,7 +432,7 @@ impl Value {
     }
 
     /// Parts of an observed thing are observed too; an atom in it is what the owner put there, so it stays as it is.
-    fn from_observation_unless_atom(mut self, origin: &Arc<Origin>) -> Self {
+    fn marked_unless_atom(mut self, origin: &Arc<Origin>) -> Self {
         for alt in &mut self.alts {
             if !matches!(alt.shape, Shape::Atom(_)) {
                 alt.origin.get_or_insert_with(|| Arc::clone(origin));
@@ -519,6 +521,19 @@ fn join_parts(a: &Value, b: &Value, depth: usize) -> Value {
         joined.add(alt.clone(), depth + 1);
     }
     joined
+}
+
+/// What both have; what one of them lacks is unknown.
+fn join_maps(a: &MapShape, b: &MapShape, depth: usize) -> MapShape {
+    let common = a.fields.iter().filter_map(|(name, value)| {
+        let (_, other) = b.fields.iter().find(|(known, _)| known == name)?;
+        Some((*name, join_parts(value, other, depth)))
+    });
+    MapShape {
+        struct_name: a.struct_name.filter(|name| b.struct_name == Some(*name)),
+        fields: common.collect(),
+        base: a.base.clone().filter(|base| b.base.as_ref() == Some(base)),
+    }
 }
 
 pub fn tuple_term(parts: &[Value]) -> Term {

@@ -63,7 +63,7 @@ impl<'a> Frame<'a> {
                     value = value.truthy();
                 }
                 if let Some(origin) = &alt.origin {
-                    value = value.from_observation(origin);
+                    value = value.marked_with(origin);
                 }
                 value
             }

@@ -62,7 +62,7 @@ impl Evaluator<'_, '_> {
         if model.is_observation() {
             let kind = model.effect.unwrap_or(EffectKind::TableRead);
             let origin = Origin::observed(kind, module, name, self.place(name_span));
-            value = value.from_observation(&origin);
+            value = value.marked_with(&origin);
         }
         value.with_deps(deps.join(observation))
     }

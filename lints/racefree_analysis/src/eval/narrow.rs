@@ -106,7 +106,7 @@ impl<'p> Evaluator<'_, 'p> {
             let mut narrowed = Value::atom(atom).with_deps(value.deps);
             narrowed.term = value.term;
             match origin {
-                Some(origin) => narrowed.from_observation(&origin),
+                Some(origin) => narrowed.marked_with(&origin),
                 None => narrowed,
             }
         } else {

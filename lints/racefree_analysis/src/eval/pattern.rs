@@ -60,7 +60,7 @@ impl<'p> Evaluator<'_, 'p> {
                 let unknown = |index: usize| {
                     let part = Value::any(value.term.item(index as u32));
                     match &alt.origin {
-                        Some(origin) => part.from_observation(origin),
+                        Some(origin) => part.marked_with(origin),
                         None => part,
                     }
                 };
