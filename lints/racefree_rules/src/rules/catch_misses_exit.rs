@@ -411,4 +411,59 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_a_rescue_meant_for_a_match() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def a(server) do
+    %{status: status} = GenServer.call(server, :status)
+    status
+  rescue
+    _ -> :failed
+  # ^ wrong: a match that may fail is no item of the body
+  end
+
+  def b(server) do
+    case GenServer.call(server, :status) do
+      {:ok, status} -> status
+    end
+  rescue
+    _ -> :failed
+  # ^ wrong: a case that may have no clause is no item of the body
+  end
+
+  def c(server) do
+    server |> GenServer.call(:status) |> Map.fetch!(:state)
+  rescue
+    _ -> :failed
+  # ^ wrong: the models do not say that Map.fetch! raises
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescue_meant_for_what_a_function_raises() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def status(server) do
+    check(GenServer.call(server, :status))
+  rescue
+    _ -> :failed
+  end
+
+  defp check({:error, reason}), do: raise(reason)
+  defp check(status), do: status
+end
+"#,
+        );
+    }
 }

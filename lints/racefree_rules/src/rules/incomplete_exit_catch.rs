@@ -424,4 +424,51 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_reasons_told_apart_in_the_handler() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def a(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, reason ->
+      case reason do
+        {:noproc, _} -> :gone
+        other -> exit(other)
+      end
+  end
+
+  def b(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:noproc, _} -> :gone
+    :exit, {:normal, _} -> :gone
+    _, _ -> :failed
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_timeout_that_stays_a_crash() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:timeout, _} = reason -> exit(reason)
+    :exit, _ -> :gone
+  end
+end
+"#,
+        );
+    }
 }

@@ -399,4 +399,142 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_other_filters() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def a(keys), do: keys |> Enum.map(&Process.whereis/1) |> Enum.filter(& &1) |> Enum.each(&send(&1, :go))
+
+  def b(keys) do
+    keys
+    |> Enum.map(&{&1, Process.whereis(&1)})
+    |> Enum.filter(fn {_, pid} -> pid end)
+    |> Enum.each(fn {_, pid} -> send(pid, :go) end)
+  end
+
+  def c(keys) do
+    for {_, pid} <- Enum.map(keys, &{&1, Process.whereis(&1)}), pid != nil, do: send(pid, :go)
+  end
+
+  def d(keys), do: keys |> Enum.map(&Process.whereis/1) |> Enum.each(&(&1 && send(&1, :go)))
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_reduce_that_leaves_nil_out() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def publish(keys) do
+    keys |> Enum.reduce([], &collect/2) |> Enum.each(&send(&1, :go))
+  end
+
+  defp collect(key, pids) do
+    case Process.whereis(key) do
+      nil -> pids
+      pid -> [pid | pids]
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_filters_by_match_and_split() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def a(keys) do
+    keys
+    |> Enum.map(&{&1, Process.whereis(&1)})
+    |> Enum.reject(&match?({_, nil}, &1))
+    |> Enum.each(fn {_, pid} -> send(pid, :go) end)
+                              # ^^^^ wrong: `match?` does not narrow
+  end
+
+  def b(keys) do
+    {found, _missing} = keys |> Enum.map(&Process.whereis/1) |> Enum.split_with(&is_pid/1)
+    Enum.each(found, &send(&1, :go))
+                    # ^^^^ wrong: `split_with` keeps nil in both halves
+  end
+
+  def c(keys) do
+    pids = Enum.map(keys, &Process.whereis/1)
+    if Enum.all?(pids, &is_pid/1), do: Enum.each(pids, &send(&1, :go))
+                                                      # ^^^^ wrong: a test of all elements does not narrow them
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_clauses_of_the_loops_function() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def a(keys) do
+    keys
+    |> Enum.map(&Process.whereis/1)
+    |> Enum.each(fn
+      nil -> :gone
+      pid -> send(pid, :go)
+    end)
+  end
+
+  def b(keys) do
+    keys
+    |> Map.new(&{&1, Process.whereis(&1)})
+    |> Enum.each(fn
+      {_, nil} -> :gone
+      {_, pid} -> send(pid, :go)
+                # ^^^^ wrong: a nil that an earlier clause takes inside a tuple still reaches the next one
+    end)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_nil_through_other_collections() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumers.ex
+defmodule Consumers do
+  def a(keys), do: keys |> Map.new(&{&1, Process.whereis(&1)}) |> Enum.each(fn {_, pid} -> send(pid, :go) end)
+                                                                                         # ^^^^ error: one of many
+  def b(keys) do
+    pids = for key <- keys, into: %{}, do: {key, Process.whereis(key)}
+    for {_key, pid} <- pids, do: send(pid, :go)
+                               # ^^^^ error: one of many
+  end
+
+  def c(keys) do
+    Enum.reduce(keys, [], fn key, pids -> [Process.whereis(key) | pids] end) |> Enum.each(&send(&1, :go))
+                                                                                         # ^^^^ error: one of many
+  end
+
+  def d(keys), do: keys |> Stream.map(&Process.whereis/1) |> Stream.each(&send(&1, :go)) |> Stream.run()
+                                                                        # ^^^^ error: one of many
+  def e(keys), do: Enum.zip(keys, Enum.map(keys, &Process.whereis/1)) |> Enum.each(fn {_, pid} -> send(pid, :go) end)
+                                                                                                # ^^^^ error: one of many
+end
+"#,
+        );
+    }
 }

@@ -698,4 +698,400 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_guards_written_the_other_way_round() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name) do
+    pid = Process.whereis(name)
+    unless pid, do: raise("gone")
+    send(pid, :go)
+  end
+
+  def b(name) do
+    pid = Process.whereis(name)
+    is_pid(pid) || raise "gone"
+    send(pid, :go)
+  end
+
+  def c(name) do
+    pid = Process.whereis(name)
+    if not (pid == nil), do: send(pid, :go)
+  end
+
+  def d(name), do: if((pid = Process.whereis(name)) != nil, do: send(pid, :go))
+  def e(name), do: Process.whereis(name) |> case(do: (nil -> :gone; pid -> send(pid, :go)))
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_with_whose_else_gets_the_pid() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    with nil <- Process.whereis(name), nil <- GenServer.whereis({:global, name}) do
+      :gone
+    else
+      pid -> send(pid, :go)
+    end
+  end
+
+  def stop(name) do
+    try do
+      Process.whereis(name) || throw(:gone)
+    else
+      pid -> GenServer.stop(pid)
+    catch
+      :gone -> :ok
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_clauses_of_an_anonymous_function() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    deliver = fn
+      nil -> :gone
+      pid -> send(pid, :go)
+    end
+
+    deliver.(Process.whereis(name))
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_clause_for_nil_in_a_tuple() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name), do: name |> find() |> deliver()
+  defp find(name), do: {name, Process.whereis(name)}
+  defp deliver({_name, nil}), do: :gone
+  defp deliver({_name, pid}), do: send(pid, :go)
+                                # ^^^^ wrong: a nil that an earlier clause takes inside a tuple still reaches the next one
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_clause_for_nil_in_a_map() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name), do: deliver(%{name: name, pid: Process.whereis(name)})
+  defp deliver(%{pid: nil}), do: :gone
+  defp deliver(%{pid: pid}), do: send(pid, :go)
+                               # ^^^^ wrong: a nil that an earlier clause takes inside a map still reaches the next one
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_case_on_a_tuple() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def join(a, b) do
+    case {Process.whereis(a), Process.whereis(b)} do
+      {nil, _} -> :gone
+      {_, nil} -> :gone
+      {first, second} -> send(first, second)
+                       # ^^^^ wrong: a nil that an earlier clause takes inside a tuple still reaches the next one
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_check_of_a_field() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name) do
+    job = %{pid: Process.whereis(name)}
+    if job.pid, do: send(job.pid, :go)
+                  # ^^^^ wrong: a check of a field does not narrow the field
+  end
+
+  def b(name) do
+    case %{pid: Process.whereis(name)} do
+      %{pid: nil} -> :gone
+      %{pid: pid} -> send(pid, :go)
+                   # ^^^^ wrong: a nil that an earlier clause takes inside a map still reaches the next one
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_match_on_the_answer_of_a_test() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name) do
+    pid = Process.whereis(name)
+
+    case is_pid(pid) do
+      true -> send(pid, :go)
+            # ^^^^ wrong: a test that is matched does not narrow what it tests
+      false -> :gone
+    end
+  end
+
+  def b(name) do
+    pid = Process.whereis(name)
+    true = is_pid(pid)
+    send(pid, :go)
+  # ^^^^ wrong: a test that is matched does not narrow what it tests
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_guard_with_a_list() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    case Process.whereis(name) do
+      pid when pid in [nil, :undefined] -> :gone
+      pid -> send(pid, :go)
+           # ^^^^ wrong: `in` with a list does not narrow
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_status_beside_the_nil() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    case find(name) do
+      {:ok, pid} -> send(pid, :go)
+      {:error, _} -> :gone
+    end
+  end
+
+  def stop(name) do
+    {status, pid} = find(name)
+    if status == :ok, do: GenServer.stop(pid)
+  end
+
+  defp find(name) do
+    case Process.whereis(name) do
+      nil -> {:error, nil}
+      pid -> {:ok, pid}
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_lookup_that_starts_what_is_missing() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name), do: GenServer.call(ensure(name), :run)
+
+  defp ensure(name) do
+    case Process.whereis(name) do
+      nil ->
+        {:ok, pid} = GenServer.start(Jobs.Server, name, name: name)
+        pid
+
+      pid ->
+        pid
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_lookups_by_alias_import_attribute_and_apply() {
+        check(
+            &RULE,
+            r#"
+#- /lib/names.ex
+defmodule App.Names do
+  def find(name), do: Process.whereis(name)
+end
+#- /lib/jobs.ex
+defmodule App.Jobs do
+  alias App.{Names, Names.Other}
+  import App.Names, only: [find: 1]
+  @finder Names
+
+  def a(name), do: send(Names.find(name), :go)
+                 # ^^^^ error: when Process.whereis finds no entry
+  def b(name), do: send(find(name), :go)
+                 # ^^^^ error: when Process.whereis finds no entry
+  def c(name), do: send(@finder.find(name), :go)
+                 # ^^^^ error: when Process.whereis finds no entry
+  def d(name), do: send(apply(Process, :whereis, [name]), :go)
+                 # ^^^^ error: when Process.whereis finds no entry
+  def e(name), do: {Other, name}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_lookup_given_to_a_function() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name), do: with_found(name, fn pid -> send(pid, :go) end)
+                                            # ^^^^ error: when Process.whereis finds no entry
+  defp with_found(name, fun), do: fun.(Process.whereis(name))
+
+  def b(name), do: notify(name, &Process.whereis/1)
+  defp notify(name, find), do: send(find.(name), :go)
+                             # ^^^^ missed: what a given function returns is not known where it is used
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_check_that_goes_on() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    pid = Process.whereis(name)
+    if pid == nil, do: IO.puts("gone")
+    send(pid, :go)
+  # ^^^^ error: when Process.whereis finds no entry
+  end
+
+  def stop(name) do
+    case Process.whereis(name) do
+      :undefined -> :gone
+      pid -> GenServer.stop(pid)
+           # ^^^^^^^^^^^^^^ error: when Process.whereis finds no entry
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_default_argument_that_looks_up() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(job, pid \\ Process.whereis(Jobs.Server)) do
+    GenServer.call(pid, {:run, job})
+  # ^^^^^^^^^^^^^^ error: when Process.whereis finds no entry
+  end
+
+  def stop(job, pid \\ Process.whereis(Jobs.Server))
+  def stop(job, pid), do: GenServer.call(pid, {:stop, job})
+                        # ^^^^^^^^^^^^^^ error: when Process.whereis finds no entry
+  def stop_all(jobs), do: for(job <- jobs, do: job) |> hd() |> stop()
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_first_of_an_empty_list() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(key) do
+    pid = Jobs.Registry |> Registry.lookup(key) |> Enum.map(fn {pid, _} -> pid end) |> List.first()
+    GenServer.call(pid, :run)
+  # ^^^^^^^^^^^^^^ missed: the first of an empty list that a lookup gave is no observed nil
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_nil_in_a_handler() {
+        check(
+            &RULE,
+            r#"
+#- /lib/server.ex
+defmodule Server do
+  use GenServer
+  def init(peer), do: {:ok, peer}
+
+  def handle_call({:forward, message}, _from, peer) do
+    {:reply, GenServer.call(Process.whereis(peer), message), peer}
+           # ^^^^^^^^^^^^^^ error: it exits with :noproc
+  end
+
+  def handle_info(:tick, peer) do
+    send(Process.whereis(peer), :tick)
+  # ^^^^ error: it raises
+    {:noreply, peer}
+  end
+end
+"#,
+        );
+    }
 }

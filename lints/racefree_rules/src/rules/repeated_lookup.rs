@@ -410,4 +410,22 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_lookups_with_a_nil_branch_each() {
+        check(
+            &RULE,
+            r#"
+#- /lib/client.ex
+defmodule Client do
+  def a(name) do
+    if pid = Process.whereis(name), do: GenServer.cast(pid, :a)
+    if pid = Process.whereis(name), do: GenServer.cast(pid, :b)
+                                                 # ^^^^ wrong: a lookup with a nil branch is ready for a process that went
+    if pid = Process.whereis(name), do: GenServer.cast(pid, :c)
+  end
+end
+"#,
+        );
+    }
 }

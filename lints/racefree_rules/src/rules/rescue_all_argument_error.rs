@@ -9,9 +9,8 @@
 //! ```elixir
 //! defmodule Status do
 //!   def changed_since?(key, text) do
-//!     offset = String.to_integer(text)
-//!
-//!     :ets.lookup_element(:status, key, 2) > offset
+//!     last = :ets.lookup_element(:status, key, 2)
+//!     last > String.to_integer(text)
 //!   rescue
 //!     ArgumentError -> false
 //!   end
@@ -24,6 +23,7 @@
 //! table owner                   | caller
 //! ------------------------------|------------------------------
 //! lives, the table is there     | gets text "12a" from a client
+//!                               | reads the last offset
 //!                               | String.to_integer raises ArgumentError
 //!                               | the rescue answers false: "no change"
 //! ```
@@ -55,9 +55,11 @@
 //!
 //! ## Not reported
 //!
-//! - A rescue around table operations alone, also when a pure function makes the table's name or the key first.
-//! - A rescue that raises again, or that binds the exception and can look at it.
-//! - A rescue around one or two functions of the program in which nothing else raises `ArgumentError`; from three on the finding is likely.
+//! - A rescue around table operations alone. Code without effects that runs before the first of them counts as what makes the table's name and
+//!   the key, also when it can raise: a conversion that stands first is not found.
+//! - A rescue that raises again, that binds the exception and can look at it, or that does more than give a value.
+//! - A rescue around functions that only reach the table. Around one that has nothing to do with it, or around two that reach it, the finding
+//!   is likely.
 //! - `rescue ArgumentError` around code without any table operation, such as a parser.
 //! - A rescue of everything (`rescue _ ->`): it hides more, but says so.
 
@@ -106,6 +108,10 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
 #[derive(Default)]
 struct Cover {
     functions: Vec<FunctionId>,
+    /// Whether the functions met now count: they are not there to make an operation's arguments.
+    beside: bool,
+    /// Functions that do nothing but that.
+    visited: Vec<FunctionId>,
     /// The first operation on a table.
     table: Option<Place>,
     table_words: String,
@@ -116,6 +122,7 @@ struct Cover {
 fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, tried: &Try, rescue: &RescueSummary) -> Option<Finding> {
     let mut cover = Cover::default();
     let items: Vec<&Item> = covered(program, summary, index, tried).collect();
+    cover.beside = true;
     cover.items(program, id, &items);
     let table = cover.table?;
     let uses = items.iter().filter(|item| program.item_reach(item) & TABLE != 0 && matches!(item.kind, ItemKind::Call { .. })).count();
@@ -133,9 +140,12 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     let count = cover.functions.len();
     let message = match &cover.other {
         Some((_, words)) => format!("this rescue is for a table that may be gone, and takes the ArgumentError of {words} for the same"),
-        None => format!(
-            "this rescue is for a table that may be gone, and stands around {count} functions: any ArgumentError in them is taken for the same"
-        ),
+        None => {
+            let functions = if count == 1 { "another function".to_string() } else { format!("{count} functions") };
+            format!(
+                "this rescue is for a table that may be gone, and stands around {functions}: any ArgumentError there is taken for the same"
+            )
+        }
     };
     let caller = process_words(program, id);
     let mut story = Story::new(program, &RULE, tier, id, place, message).event("table owner", "ends, and its table with it").step(
@@ -176,9 +186,10 @@ impl Cover {
     fn items(&mut self, program: &Program<'_>, id: FunctionId, items: &[&Item]) {
         let first = items.iter().position(|item| program.item_reach(item) & TABLE != 0).unwrap_or(0);
         for (position, item) in items.iter().enumerate() {
-            if position >= first || program.item_reach(item) != 0 {
-                self.item(program, id, item);
-            }
+            let beside = self.beside;
+            self.beside = beside && (position >= first || program.item_reach(item) != 0);
+            self.item(program, id, item);
+            self.beside = beside;
         }
     }
 
@@ -213,13 +224,18 @@ impl Cover {
     }
 
     fn function(&mut self, program: &Program<'_>, id: FunctionId) {
-        if self.functions.len() >= FUNCTIONS_MAX || self.functions.contains(&id) {
+        let known = if self.beside { &mut self.functions } else { &mut self.visited };
+        if known.len() >= FUNCTIONS_MAX || known.contains(&id) {
             return;
         }
-        self.functions.push(id);
         let summary = program.summary(id);
         let name = program.models().conventions.bad_argument.as_str();
         let items: Vec<&Item> = summary.items.iter().filter(|item| !summary.rescues(item.scope, name)).collect();
+        // A function that rescues all it does answers for itself.
+        if items.is_empty() && !summary.items.is_empty() {
+            return;
+        }
+        known.push(id);
         self.items(program, id, &items);
     }
 }
@@ -237,13 +253,32 @@ mod tests {
 #- /lib/status.ex
 defmodule Status do
   def last(key, text) do
-    limit = String.to_integer(text)
-          # ^^^^^^^^^^^^^^^^^ step: `String.to_integer` raises ArgumentError too
-    :ets.lookup_element(:status, key, 2) - limit
-       # ^^^^^^^^^^^^^^ step: this is what the rescue is for
+    last = :ets.lookup_element(:status, key, 2)
+              # ^^^^^^^^^^^^^^ step: this is what the rescue is for
+    last - String.to_integer(text)
+         # ^^^^^^^^^^^^^^^^^ step: `String.to_integer` raises ArgumentError too
   rescue
     ArgumentError -> nil
   # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_conversion_before_the_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def last(key, text) do
+    limit = String.to_integer(text)
+    :ets.lookup_element(:status, key, 2) - limit
+  rescue
+    ArgumentError -> nil
+  # ^^^^^^^^^^^^^ missed: what runs before the first operation counts as what makes its key
   end
 end
 "#,
@@ -280,8 +315,8 @@ end
 #- /lib/api.ex
 defmodule Api do
   def serve(params) do
-    offset = Offset.parse(params["offset"])
-    {:ok, Status.fetch(params["key"]), offset}
+    last = Status.fetch(params["key"])
+    {:ok, last, Offset.parse(params["offset"])}
   rescue
     ArgumentError -> :no_change
   # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
@@ -352,11 +387,48 @@ end
 defmodule Cache do
   def put(name, key, value) do
     try do
-      :ets.insert(String.to_existing_atom(name), {key, value})
+      :ets.insert(:cache, {key, value})
+      Registry.count(String.to_existing_atom(name))
     rescue
       ArgumentError -> false
     # ^^^^^^^^^^^^^ error: `String.to_existing_atom`
     end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_conversion_that_makes_the_name() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cache.ex
+defmodule Cache do
+  def put(name, key, value) do
+    :ets.insert(String.to_existing_atom(name), {key, value})
+  rescue
+    ArgumentError -> false
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_handler_that_tells_somebody() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cache.ex
+defmodule Cache do
+  def put(key, value, text) do
+    :ets.insert(:cache, {key, value, String.to_integer(text)})
+  rescue
+    ArgumentError ->
+      send(Cache.Owner, :table_gone)
+      false
   end
 end
 "#,
@@ -459,6 +531,7 @@ defmodule Status do
     :ets.lookup_element(:status, key, 2) - parse(text)
   rescue
     ArgumentError -> nil
+  # ^^^^^^^^^^^^^ wrong: a function that takes its own exceptions counts as one more
   end
 
   defp parse(text) do
@@ -522,7 +595,7 @@ defmodule Status do
     Enum.map(keys, fn key -> :ets.lookup_element(:status, key, String.to_integer(text)) end)
   rescue
     ArgumentError -> []
-  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
+  # ^^^^^^^^^^^^^ missed: what runs before the first operation counts as what makes its key
   end
 end
 "#,

@@ -402,4 +402,21 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_a_write_that_the_publication_does_not_announce() {
+        check(
+            &RULE,
+            r#"
+#- /lib/log.ex
+defmodule Log do
+  def note(text) do
+    File.write("debug.log", text)
+       # ^^^^^ wrong: any later write to a table counts as a publication
+    :ets.update_counter(:stats, :notes, 1)
+  end
+end
+"#,
+        );
+    }
 }
