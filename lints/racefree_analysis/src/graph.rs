@@ -4,7 +4,7 @@ use crate::program::Base;
 use crate::resolve::Local;
 use crate::summary::{FunctionId, ModuleId};
 use racefree_syntax::Symbol;
-use racefree_syntax::core::{Call, Callee, CaseClause, Expr, ExprKind, ForStep, WithStep};
+use racefree_syntax::core::{Call, Callee, CaseClause, Expr, ExprKind, For, ForStep, WithStep};
 
 pub(crate) struct CallGraph {
     edges: Vec<Vec<FunctionId>>,
@@ -180,27 +180,13 @@ impl Gatherer<'_, '_> {
                 self.clauses(clauses);
             }
             ExprKind::With { steps, body, else_ } => {
-                for step in steps {
-                    match step {
-                        WithStep::Bind { value, .. } | WithStep::Plain(value) => self.expr(value),
-                    }
-                }
+                steps.iter().for_each(|step| match step {
+                    WithStep::Bind { value, .. } | WithStep::Plain(value) => self.expr(value),
+                });
                 self.expr(body);
                 self.clauses(else_);
             }
-            ExprKind::For(for_) => {
-                for step in &for_.steps {
-                    match step {
-                        ForStep::Generate { source, .. } | ForStep::Bits { source, .. } | ForStep::Filter(source) => self.expr(source),
-                    }
-                }
-                for_.into.iter().for_each(|into| self.expr(into));
-                if let Some((initial, clauses)) = &for_.reduce {
-                    self.expr(initial);
-                    self.clauses(clauses);
-                }
-                self.expr(&for_.body);
-            }
+            ExprKind::For(for_) => self.comprehension(for_),
             ExprKind::Fn { clauses } => clauses.iter().for_each(|clause| self.expr(&clause.body)),
             ExprKind::Capture { module, name, arity } => self.named(*module, *name, *arity),
             ExprKind::Try(parts) => {
@@ -215,6 +201,20 @@ impl Gatherer<'_, '_> {
                 after.iter().for_each(|after| self.expr(&after.1));
             }
         }
+    }
+
+    fn comprehension(&mut self, for_: &For) {
+        for step in &for_.steps {
+            match step {
+                ForStep::Generate { source, .. } | ForStep::Bits { source, .. } | ForStep::Filter(source) => self.expr(source),
+            }
+        }
+        for_.into.iter().for_each(|into| self.expr(into));
+        if let Some((initial, clauses)) = &for_.reduce {
+            self.expr(initial);
+            self.clauses(clauses);
+        }
+        self.expr(&for_.body);
     }
 
     fn call(&mut self, call: &Call) {
