@@ -55,8 +55,8 @@
 //!
 //! ## Not reported
 //!
-//! - A rescue around table operations alone. Code without effects that runs before the first of them counts as what makes the table's name and
-//!   the key, also when it can raise: a conversion that stands first is not found.
+//! - A rescue around table operations alone, also when functions of the program first make the table's name or the key, as long as nothing in
+//!   them is known to raise `ArgumentError`.
 //! - A rescue that raises again, that binds the exception and can look at it, or that does more than give a value.
 //! - A rescue around functions that only reach the table. Around one that has nothing to do with it, or around two that reach it, the finding
 //!   is likely.
@@ -278,7 +278,7 @@ defmodule Status do
     :ets.lookup_element(:status, key, 2) - limit
   rescue
     ArgumentError -> nil
-  # ^^^^^^^^^^^^^ missed: what runs before the first operation counts as what makes its key
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
   end
 end
 "#,
@@ -400,7 +400,7 @@ end
     }
 
     #[test]
-    fn accepts_a_conversion_that_makes_the_name() {
+    fn reports_a_conversion_that_makes_the_name() {
         check(
             &RULE,
             r#"
@@ -410,6 +410,7 @@ defmodule Cache do
     :ets.insert(String.to_existing_atom(name), {key, value})
   rescue
     ArgumentError -> false
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_existing_atom` for the same
   end
 end
 "#,
@@ -531,7 +532,6 @@ defmodule Status do
     :ets.lookup_element(:status, key, 2) - parse(text)
   rescue
     ArgumentError -> nil
-  # ^^^^^^^^^^^^^ wrong: a function that takes its own exceptions counts as one more
   end
 
   defp parse(text) do
@@ -595,7 +595,7 @@ defmodule Status do
     Enum.map(keys, fn key -> :ets.lookup_element(:status, key, String.to_integer(text)) end)
   rescue
     ArgumentError -> []
-  # ^^^^^^^^^^^^^ missed: what runs before the first operation counts as what makes its key
+  # ^^^^^^^^^^^^^ error: takes the ArgumentError of `String.to_integer` for the same
   end
 end
 "#,
