@@ -55,6 +55,27 @@ end
 }
 
 #[test]
+fn accepts_a_wrapper_that_catches_around_a_closure() {
+    accept(
+        r#"
+#- /lib/safe.ex
+defmodule Safe do
+  def run(default, fun) do
+    fun.()
+  catch
+    :exit, _ -> default
+  end
+end
+#- /lib/jobs.ex
+defmodule Jobs do
+  def size(name), do: Safe.run(0, fn -> GenServer.call(Process.whereis(name), :size) end)
+                                      # ^^^^^^^^^^^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
+end
+"#,
+    );
+}
+
+#[test]
 fn accepts_whereis_with_a_nil_branch() {
     accept(
         r#"

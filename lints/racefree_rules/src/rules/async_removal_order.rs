@@ -524,4 +524,87 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_a_continuation_that_only_tells_of_what_was_done() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+       # ^^^^^^ wrong: any message from the continuation counts as the removal itself
+    GenServer.call(Router, {:remove, key})
+  end
+end
+
+defmodule Router do
+  use GenServer
+  def init(routes), do: {:ok, routes}
+  def handle_call({:remove, key}, _from, routes), do: {:reply, :ok, Map.delete(routes, key), {:continue, :report}}
+
+  def handle_continue(:report, routes) do
+    GenServer.cast(Stats, {:size, map_size(routes)})
+    {:noreply, routes}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_continuation_of_another_clause() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+    GenServer.call(Router, {:remove, key})
+  end
+end
+
+defmodule Router do
+  use GenServer
+  def init(routes), do: {:ok, routes}
+  def handle_call({:remove, key}, _from, routes), do: {:reply, :ok, Map.delete(routes, key)}
+  def handle_call({:add, key}, _from, routes), do: {:reply, :ok, Map.put(routes, key, 1), {:continue, :flush}}
+
+  def handle_continue(:flush, routes) do
+    GenServer.cast(Other, {:all, routes})
+    {:noreply, routes}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_mark_before_the_request() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.insert(:status, {key, :being_removed})
+    GenServer.call(Batcher, {:remove, key})
+  end
+end
+
+defmodule Batcher do
+  use GenServer
+  def init(keys), do: {:ok, keys}
+  def handle_call({:remove, key}, _from, keys), do: {:reply, :ok, [key | keys], {:continue, :flush}}
+
+  def handle_continue(:flush, keys) do
+    GenServer.cast(Router, {:remove, keys})
+    {:noreply, []}
+  end
+end
+"#,
+        );
+    }
 }

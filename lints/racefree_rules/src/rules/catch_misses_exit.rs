@@ -3,8 +3,8 @@
 //! ## What it reports
 //!
 //! A handler stands around a call of another process and can never take its failure. A call fails by an *exit*. `rescue` takes errors,
-//! `catch :error, _` the same, and a `catch` without a kind takes throws only. Reported is a handler around calls and nothing else that could
-//! fail, so that it can have been meant for the call alone.
+//! `catch :error, _` the same, and a `catch` without a kind takes throws only. Reported is a handler around calls and nothing else that
+//! could fail, so that it can have been meant for the call alone.
 //!
 //! ```elixir
 //! defmodule Health do

@@ -2,8 +2,9 @@
 //!
 //! ## What it reports
 //!
-//! A server's process asks another one, which is one of many that come and go, and matches the answer hard: `{:ok, x} = …` or `:ok = …`. The
-//! other process answers with an error when it fails or is being removed. The match then crashes the server over another's ordinary failure.
+//! A server's process asks another one, which is one of many that come and go, and matches the answer hard: `{:ok, x} = …` or `:ok =
+//! …`. The other process answers with an error when it fails or is being removed. The match then crashes the server over another's
+//! ordinary failure.
 //!
 //! ```elixir
 //! defmodule View do
@@ -461,6 +462,62 @@ end
 #- /lib/source.ex
 defmodule Source do
   use GenServer
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_match_one_line_later() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+
+  def handle_info(:poll, key) do
+    answer = Source.rows(key)
+    {:ok, rows} = answer
+  # ^^^^^^^^^^^^^ missed: only the match on the call itself tells which process was asked
+    {:noreply, {key, rows}}
+  end
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def rows(key), do: GenServer.call({:via, Registry, {Names, {__MODULE__, key}}}, :rows)
+  def init(state), do: {:ok, state}
+  def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
+  def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_answers_taken_by_clauses() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  use GenServer
+  def init(key), do: {:ok, key}
+  def handle_info(:poll, key), do: {:noreply, {key, key |> Source.rows() |> or_none()}}
+  def handle_info(:task, key), do: {:noreply, {key, Task.start(fn -> {:ok, _} = Source.rows(key) end)}}
+                                                                   # ^^^^^^^^ wrong: that a task runs the match is not asked
+  defp or_none({:ok, rows}), do: rows
+  defp or_none({:error, _}), do: []
+end
+#- /lib/source.ex
+defmodule Source do
+  use GenServer
+  def rows(key), do: GenServer.call({:via, Registry, {Names, {__MODULE__, key}}}, :rows)
   def init(state), do: {:ok, state}
   def handle_call(:rows, _from, []), do: {:reply, {:error, :empty}, []}
   def handle_call(:rows, _from, state), do: {:reply, {:ok, state}, state}

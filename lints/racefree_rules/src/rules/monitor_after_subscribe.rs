@@ -61,8 +61,8 @@
 //! end
 //! ```
 //!
-//! Other repairs: one request to a registry that looks up, subscribes and monitors as a single step; or a subscription that answers with the
-//! publisher's pid, which is then monitored.
+//! Other repairs: one request to a registry that looks up, subscribes and monitors as a single step; or a subscription that answers
+//! with the publisher's pid, which is then monitored.
 //!
 //! ## Not reported
 //!

@@ -2,9 +2,9 @@
 //!
 //! ## What it reports
 //!
-//! A loop sends to many processes, and what stands for one of them may be nil because it was not found. `send(nil, _)` raises, a call of nil
-//! exits: the loop ends there. The processes behind the missing one get nothing, and the process that runs the loop goes down with all that
-//! it serves.
+//! A loop sends to many processes, and what stands for one of them may be nil because it was not found. `send(nil, _)` raises, a call
+//! of nil exits: the loop ends there. The processes behind the missing one get nothing, and the process that runs the loop goes down
+//! with all that it serves.
 //!
 //! ```elixir
 //! defmodule Broadcast do
@@ -37,8 +37,8 @@
 //!
 //! ## Instead
 //!
-//! Drop what was not found before the loop. A comprehension with a filter, `Enum.reject(&is_nil/1)` and `Enum.flat_map` over lists of one or
-//! none all do.
+//! Drop what was not found before the loop. A comprehension with a filter, `Enum.reject(&is_nil/1)` and `Enum.flat_map` over lists of
+//! one or none all do.
 //!
 //! ```elixir
 //! defmodule Broadcast do
@@ -58,8 +58,9 @@
 //! end
 //! ```
 //!
-//! Three repairs are common: filter nil; remove the route first and synchronously, so that no event comes for a key that is gone; mark the key
-//! as being removed and let the lookup say so. Where keys are never lost on purpose, filtering hides a mistake: log what was dropped.
+//! Three repairs are common: filter nil; remove the route first and synchronously, so that no event comes for a key that is gone; mark
+//! the key as being removed and let the lookup say so. Where keys are never lost on purpose, filtering hides a mistake: log what was
+//! dropped.
 //!
 //! ## Not reported
 //!
@@ -533,6 +534,32 @@ defmodule Consumers do
                                                                         # ^^^^ error: one of many
   def e(keys), do: Enum.zip(keys, Enum.map(keys, &Process.whereis/1)) |> Enum.each(fn {_, pid} -> send(pid, :go) end)
                                                                                                 # ^^^^ error: one of many
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_closure_run_by_a_loop_that_catches() {
+        check(
+            &RULE,
+            r#"
+#- /lib/safe.ex
+defmodule Safe do
+  def each(list, fun) do
+    Enum.each(list, fn element ->
+      try do
+        fun.(element)
+      catch
+        _, _ -> :ok
+      end
+    end)
+  end
+end
+#- /lib/topics.ex
+defmodule Topics do
+  def publish(names), do: Safe.each(names, &send(Process.whereis(&1), :go))
+                                          # ^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
 end
 "#,
         );

@@ -2,10 +2,10 @@
 //!
 //! ## What it reports
 //!
-//! A process is looked up by name, in a registry or in a table, and what came back goes straight into a call, a `send`, a stop or a link.
-//! When the process is not there, what came back is nil: `GenServer.call(nil, _)` exits with `:noproc`, `send(nil, _)`, `Process.link(nil)`,
-//! `Process.exit(nil, _)` and `Process.alive?(nil)` raise. The nil is followed through wrappers, `||`, closures, tuples, maps and arguments to
-//! the place that fails on it.
+//! A process is looked up by name, in a registry or in a table, and what came back goes straight into a call, a `send`, a stop or a
+//! link. When the process is not there, what came back is nil: `GenServer.call(nil, _)` exits with `:noproc`, `send(nil, _)`,
+//! `Process.link(nil)`, `Process.exit(nil, _)` and `Process.alive?(nil)` raise. The nil is followed through wrappers, `||`, closures,
+//! tuples, maps and arguments to the place that fails on it.
 //!
 //! ```elixir
 //! defmodule Jobs do
@@ -489,7 +489,7 @@ defmodule Jobs do
   def a(name), do: Process.whereis(name) |> run()
   def b(name), do: if(pid = Process.whereis(name), do: GenServer.call(pid, :run))
   def c(name), do: (pid = Process.whereis(name)) && send(pid, :run)
-  def d(name), do: for(pid = Process.whereis(name), do: send(pid, :run))
+  def d(names), do: for(name <- names, pid = Process.whereis(name), do: send(pid, :run))
 
   def e(name) do
     pid = Process.whereis(name)
@@ -1090,6 +1090,31 @@ defmodule Server do
   # ^^^^ error: it raises
     {:noreply, peer}
   end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_closure_run_by_a_wrapper_that_catches() {
+        check(
+            &RULE,
+            r#"
+#- /lib/safe.ex
+defmodule Safe do
+  def run(fun) do
+    fun.()
+  catch
+    :exit, _ -> nil
+  end
+end
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name), do: Safe.run(fn -> GenServer.call(Process.whereis(name), :run) end)
+                                # ^^^^^^^^^^^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
+  def b(name), do: Safe.run(fn -> ask(name) end)
+  defp ask(name), do: GenServer.call(Process.whereis(name), :run)
+                    # ^^^^^^^^^^^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
 end
 "#,
         );

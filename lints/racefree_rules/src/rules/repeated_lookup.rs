@@ -2,8 +2,9 @@
 //!
 //! ## What it reports
 //!
-//! Several steps of one function belong together and go to one process, but each looks it up by itself. The answers may differ: between two
-//! steps the process can end and another can take its name. Reported are three steps or more, and two when one of them is a monitor or link.
+//! Several steps of one function belong together and go to one process, but each looks it up by itself. The answers may differ: between
+//! two steps the process can end and another can take its name. Reported are three steps or more, and two when one of them is a monitor
+//! or link.
 //!
 //! ```elixir
 //! defmodule Client do

@@ -2,9 +2,9 @@
 //!
 //! ## What it reports
 //!
-//! A table operation raises `ArgumentError` when the table is gone, for instance because its owner has just ended. A `rescue ArgumentError` that
-//! gives a default covers more than that operation: other functions, or a conversion that raises `ArgumentError` for a reason of its own. All of
-//! them get the same answer, which was meant for the missing table alone.
+//! A table operation raises `ArgumentError` when the table is gone, for instance because its owner has just ended. A `rescue
+//! ArgumentError` that gives a default covers more than that operation: other functions, or a conversion that raises `ArgumentError`
+//! for a reason of its own. All of them get the same answer, which was meant for the missing table alone.
 //!
 //! ```elixir
 //! defmodule Status do
@@ -55,11 +55,11 @@
 //!
 //! ## Not reported
 //!
-//! - A rescue around table operations alone, also when functions of the program first make the table's name or the key, as long as nothing in
-//!   them is known to raise `ArgumentError`.
+//! - A rescue around table operations alone, also when functions of the program first make the table's name or the key, as long as
+//!   nothing in them is known to raise `ArgumentError`.
 //! - A rescue that raises again, that binds the exception and can look at it, or that does more than give a value.
-//! - A rescue around functions that only reach the table. Around one that has nothing to do with it, or around two that reach it, the finding
-//!   is likely.
+//! - A rescue around functions that only reach the table. Around one that has nothing to do with it, or around two that reach it, the
+//!   finding is likely.
 //! - `rescue ArgumentError` around code without any table operation, such as a parser.
 //! - A rescue of everything (`rescue _ ->`): it hides more, but says so.
 

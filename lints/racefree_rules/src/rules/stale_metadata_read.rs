@@ -2,9 +2,9 @@
 //!
 //! ## What it reports
 //!
-//! A reader takes metadata from a table, and by it decides which part of the data to read from memory. A writer moves the data to a file,
-//! publishes new metadata and then clears the memory. When the writer runs between the reader's two steps, the reader looks where the data no longer is, and takes the empty
-//! answer for the truth.
+//! A reader takes metadata from a table, and by it decides which part of the data to read from memory. A writer moves the data to a
+//! file, publishes new metadata and then clears the memory. When the writer runs between the reader's two steps, the reader looks where
+//! the data no longer is, and takes the empty answer for the truth.
 //!
 //! ```elixir
 //! defmodule Storage do
@@ -43,8 +43,8 @@
 //!
 //! ## Instead
 //!
-//! Check again: after reading from memory, see whether the metadata still says the same. The writer publishes before it clears, so an unchanged
-//! position means that nothing was cleared before the read.
+//! Check again: after reading from memory, see whether the metadata still says the same. The writer publishes before it clears, so an
+//! unchanged position means that nothing was cleared before the read.
 //!
 //! ```elixir
 //! defmodule Storage do
@@ -66,8 +66,8 @@
 //! end
 //! ```
 //!
-//! Three repairs are known: check again; clear only when no reader can hold the old metadata; publish the metadata and the data as one value
-//! that is replaced whole, so that a reader sees the old pair or the new one.
+//! Three repairs are known: check again; clear only when no reader can hold the old metadata; publish the metadata and the data as one
+//! value that is replaced whole, so that a reader sees the old pair or the new one.
 //!
 //! ## Not reported
 //!

@@ -545,4 +545,117 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_a_call_in_a_closure_that_a_wrapper_catches() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+  def handle_call(:rows, _from, ref), do: {:reply, safely(fn -> View.rows() end), ref}
+                                                                   # ^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+
+  defp safely(fun) do
+    fun.()
+  catch
+    :exit, _ -> []
+  end
+end
+
+defmodule View do
+  use GenServer
+  def rows, do: GenServer.call(__MODULE__, :rows)
+  def init(rows), do: {:ok, rows}
+  def handle_call(:rows, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_an_end_handled_in_a_case() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+  def handle_call(:rows, _from, ref), do: {:reply, View.rows(), ref}
+                                                      # ^^^^ missed: only a clause of handle_info tells that the message is handled
+
+  def handle_info(message, ref) do
+    case message do
+      {:DOWN, ^ref, _, _, _} -> {:stop, {:shutdown, :view_gone}, ref}
+      _ -> {:noreply, ref}
+    end
+  end
+end
+
+defmodule View do
+  use GenServer
+  def rows, do: GenServer.call(__MODULE__, :rows)
+  def init(rows), do: {:ok, rows}
+  def handle_call(:rows, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_process_that_the_server_started() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+
+  def init(_) do
+    {:ok, pid} = View.start_link([])
+    {:ok, %{view: pid, ref: Process.monitor(pid)}}
+  end
+
+  def handle_call(:rows, _from, state), do: {:reply, View.rows(state.view), state}
+                                                        # ^^^^ missed: which server a start gives is not followed into the state
+  def handle_info({:DOWN, _, _, _, _}, state), do: {:stop, :normal, state}
+end
+
+defmodule View do
+  use GenServer
+  def start_link(rows), do: GenServer.start_link(__MODULE__, rows)
+  def rows(pid), do: GenServer.call(pid, {:rows, :all})
+  def init(rows), do: {:ok, rows}
+  def handle_call({:rows, :all}, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_monitors_of_clients_beside_a_call() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, %{}}
+  def handle_call({:join, pid}, _from, state), do: {:reply, View.rows(), Map.put(state, Process.monitor(pid), pid)}
+  def handle_info({:DOWN, ref, _, _, _}, state), do: {:noreply, Map.delete(state, ref)}
+end
+
+defmodule View do
+  use GenServer
+  def rows, do: GenServer.call(__MODULE__, :rows)
+  def init(rows), do: {:ok, rows}
+  def handle_call(:rows, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
 }

@@ -2,9 +2,10 @@
 //!
 //! ## What it reports
 //!
-//! A function writes to a file or syncs it, throws the result away, and then publishes: it writes the new position to a table, or clears the
-//! copy in memory. `:file.write`, `:file.datasync`, `IO.binwrite` and their like fail by a value, `{:error, :enospc}` for instance, and the
-//! code goes on as if all were well. The finding is certain where the code syncs, since it then promises that the data is on disk.
+//! A function writes to a file or syncs it, throws the result away, and then publishes: it writes the new position to a table, or
+//! clears the copy in memory. `:file.write`, `:file.datasync`, `IO.binwrite` and their like fail by a value, `{:error, :enospc}` for
+//! instance, and the code goes on as if all were well. The finding is certain where the code syncs, since it then promises that the
+//! data is on disk.
 //!
 //! ```elixir
 //! defmodule Log do
@@ -31,8 +32,8 @@
 //!
 //! ## Instead
 //!
-//! Look at each result before anything is published. A match that crashes keeps the old state, which is true; an error value lets the caller
-//! stop or retry.
+//! Look at each result before anything is published. A match that crashes keeps the old state, which is true; an error value lets the
+//! caller stop or retry.
 //!
 //! ```elixir
 //! defmodule Log do
