@@ -109,10 +109,14 @@ fn reporting(source: &str) -> Vec<&'static str> {
     sources.findings(|_| true).iter().map(|finding| finding.rule).collect()
 }
 
+/// A page's bad example shows the defect and nothing else.
+const BAD_EXAMPLE_LINES_MAX: usize = 20;
+
 #[test]
 fn reports_the_bad_example_of_every_page() {
     for rule in RULES {
         let source = example(rule.doc, "What it reports");
+        assert!(source.lines().count() <= BAD_EXAMPLE_LINES_MAX, "{} has a long bad example", rule.id);
         assert!(reporting(source).contains(&rule.id), "{} does not report its own bad example:\n{source}", rule.id);
     }
 }

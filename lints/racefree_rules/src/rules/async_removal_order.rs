@@ -607,4 +607,27 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn reports_a_request_by_cast() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cleaner.ex
+defmodule Cleaner do
+  def remove(key) do
+    :ets.delete(:status, key)
+       # ^^^^^^ missed: a cast is not done when it returns either, and is not looked at
+    GenServer.cast(Router, {:remove, key})
+  end
+end
+
+defmodule Router do
+  use GenServer
+  def init(routes), do: {:ok, routes}
+  def handle_cast({:remove, key}, routes), do: {:noreply, Map.delete(routes, key)}
+end
+"#,
+        );
+    }
 }

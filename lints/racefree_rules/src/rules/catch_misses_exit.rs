@@ -67,6 +67,9 @@ pub static RULE: Rule = Rule {
 /// Calls through this many functions that do nothing else still count as the call itself.
 const WRAPPERS_MAX: usize = 3;
 
+/// The exceptions by which people expect a call of a missing process to fail.
+const BAD_CALL: [&str; 2] = ["ArgumentError", "ErlangError"];
+
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
         let summary = program.summary(id);
@@ -113,8 +116,9 @@ fn wrong_handler(tried: &Try) -> Option<(Span, &'static str)> {
         CatchKind::Throw { bare: true } => Some((catch.span, "a `catch` without a kind, which takes throws,")),
         _ => None,
     });
-    let general = |exceptions: &[racefree_syntax::Symbol]| exceptions.is_empty();
-    let rescue = tried.rescues.iter().find(|rescue| general(&rescue.exceptions) && !rescue.diverges);
+    // Rescues of other exceptions are for the code around the call.
+    let meant = |name: &racefree_syntax::Symbol| BAD_CALL.contains(&name.as_str());
+    let rescue = tried.rescues.iter().find(|rescue| !rescue.diverges && rescue.exceptions.iter().all(meant));
     catch.or_else(|| rescue.map(|rescue| (rescue.span, "`rescue`")))
 }
 

@@ -85,9 +85,8 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     let first = exits().find(|catch| !catch.diverges)?;
     let (taken, missing) = exits_taken(program, tried);
     let request = body(summary, index, tried).find(|item| may_exit(program, item))?;
-    // A list that takes an absent process means to survive its end; one that takes a single other reason speaks of that alone.
-    let means_gone = taken.len() > 1
-        || taken.first().is_some_and(|reason| program.models().exit_reasons.first().is_some_and(|gone| gone.pattern == reason.pattern));
+    // A list that takes a process plainly gone means to live without it; one that takes a single other reason speaks of that alone.
+    let means_gone = taken.len() > 1 || taken.iter().any(|reason| reason.plain);
     if !means_gone || missing.is_empty() {
         return None;
     }

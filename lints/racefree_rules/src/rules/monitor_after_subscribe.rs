@@ -500,4 +500,20 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_a_subscription_kept_by_a_library() {
+        check(
+            &RULE,
+            r#"
+#- /lib/view.ex
+defmodule View do
+  def start(name) do
+    :ok = Phoenix.PubSub.subscribe(App.PubSub, "changes")
+    Process.monitor(Process.whereis(name))
+  end
+end
+"#,
+        );
+    }
 }

@@ -619,4 +619,45 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn reports_one_function_beside_the_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def known?(key, comparable) do
+    {:ok, :ets.lookup_element(:status, key, 2) == Shape.hash(comparable)}
+  rescue
+    ArgumentError -> :error
+  # ^^^^^^^^^^^^^ warning: this rescue is for a table that may be gone, and stands around
+  end
+end
+#- /lib/shape.ex
+defmodule Shape do
+  def hash(shape), do: shape |> Map.from_struct() |> :erlang.phash2()
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_one_function_that_reaches_the_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/status.ex
+defmodule Status do
+  def fetch(key) do
+    {:ok, lookup(key)}
+  rescue
+    ArgumentError -> :error
+  end
+
+  defp lookup(key), do: :ets.lookup_element(:status, key, 2)
+end
+"#,
+        );
+    }
 }

@@ -603,4 +603,26 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_two_reads_of_one_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/storage.ex
+defmodule Storage do
+  def read(key) do
+    other = :ets.lookup_element(:meta, key, 2)
+    if other != key, do: :ets.lookup(:meta, other), else: []
+  end
+
+  def flush(key, last) do
+    File.write!("log", inspect(:ets.tab2list(:buffer)))
+    :ets.insert(:meta, {key, last})
+    :ets.delete_all_objects(:buffer)
+  end
+end
+"#,
+        );
+    }
 }

@@ -658,4 +658,34 @@ end
 "#,
         );
     }
+
+    /// The list is not complete: that is another rule's business.
+    #[test]
+    fn accepts_a_call_under_a_list_of_reasons() {
+        check(
+            &RULE,
+            r#"
+#- /lib/consumer.ex
+defmodule Consumer do
+  use GenServer
+  def init(_), do: {:ok, Process.monitor(View)}
+  def handle_call(:rows, _from, ref), do: {:reply, rows(), ref}
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+
+  defp rows do
+    View.rows()
+  catch
+    :exit, {reason, _} when reason in [:noproc, :normal] -> []
+  end
+end
+
+defmodule View do
+  use GenServer
+  def rows, do: GenServer.call(__MODULE__, :rows)
+  def init(rows), do: {:ok, rows}
+  def handle_call(:rows, _from, rows), do: {:reply, rows, rows}
+end
+"#,
+        );
+    }
 }

@@ -50,7 +50,7 @@
 //!
 //! ## Not reported
 //!
-//! - Results that are matched, piped, returned or bound to a name that is used.
+//! - Results that are matched, piped, returned or bound, also to `_`: somebody has seen that there is a result.
 //! - The bang variants: they raise.
 //! - Writes after which nothing is published in the same function: a log line, a report.
 //! - Writes to a named device such as `:stdio`.
