@@ -252,6 +252,9 @@ pub struct ExitReason {
     pub pattern: String,
     /// When it comes, in words that follow "the process called".
     pub when: String,
+    /// The plain way for a process to be gone: code that takes it means to live without that process.
+    #[serde(default)]
+    pub plain: bool,
     /// The same as a type, to hold against the patterns of a `catch`.
     pub shape: Returns,
 }
