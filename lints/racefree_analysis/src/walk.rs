@@ -54,7 +54,7 @@ impl Event<'_> {
     }
 
     pub fn place(&self, program: &Program<'_>) -> Place {
-        program.place(self.function(), self.item.span)
+        program.place(self.function(), self.item.name_span)
     }
 
     /// The call sites on the way, outermost first, then the effect's own place.
