@@ -44,7 +44,7 @@
 //! ## Not reported
 //!
 //! - `catch :exit, _` and `catch kind, reason`, also beside a `rescue`, and the same in a `try` further out.
-//! - A `rescue` that names its exceptions: it may be meant for them.
+//! - A `rescue` of named exceptions, other than `ArgumentError` and `ErlangError`, which people expect of a call: it may be meant for them.
 //! - A `rescue` that raises again: it logs or translates.
 //! - Bodies that hold other code which can raise, throw or exit: the handler may be meant for that.
 
@@ -466,6 +466,31 @@ defmodule Health do
 
   defp check({:error, reason}), do: raise(reason)
   defp check(status), do: status
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_rescue_of_a_bad_argument() {
+        check(
+            &RULE,
+            r#"
+#- /lib/health.ex
+defmodule Health do
+  def a(server) do
+    GenServer.call(server, :status)
+  rescue
+    ArgumentError -> :down
+  # ^ error: `rescue` never takes an exit
+  end
+
+  def b(server) do
+    GenServer.stop(server)
+  rescue
+    _ in [ArgumentError, ErlangError] -> :ok
+  # ^ error: `rescue` never takes an exit
+  end
 end
 "#,
         );

@@ -51,7 +51,8 @@
 //! ## Not reported
 //!
 //! - `:exit, _`, `kind, reason`, and a list that ends with one of them.
-//! - A `catch` that takes none of the five, such as `:exit, {:timeout, _}` alone: it is about something else.
+//! - A `catch` that takes none of the five, such as `:exit, {:timeout, _}` alone, or one that says little of a missing process, such as
+//!   `{:shutdown, _}` alone: it is about something else.
 //! - Clauses that exit, raise or throw again.
 //! - Bodies in which no other process is asked.
 
@@ -465,6 +466,23 @@ defmodule Reader do
   catch
     :exit, {:timeout, _} = reason -> exit(reason)
     :exit, _ -> :gone
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_one_reason_that_does_not_mean_gone() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reader.ex
+defmodule Reader do
+  def read(server) do
+    GenServer.call(server, :read)
+  catch
+    :exit, {:shutdown, _} -> :stopping
   end
 end
 "#,
