@@ -12,10 +12,10 @@ fn main() -> std::io::Result<()> {
         let at = parsed.lines.position(&text, problem.span.start);
         println!("{}:{}: {}", at.line, at.column, problem.message);
     }
-    if std::env::args().any(|argument| argument == "--tree") {
-        if let Some(tree) = racefree_syntax::parse::tree(&text) {
-            println!("{}", tree.root_node().to_sexp());
-        }
+    if std::env::args().any(|argument| argument == "--tree")
+        && let Some(tree) = racefree_syntax::parse::tree(&text)
+    {
+        println!("{}", tree.root_node().to_sexp());
     }
     Ok(())
 }

@@ -55,6 +55,7 @@ pub struct Parser {
     /// `None` when the grammar and the library do not fit together, which a test rules out.
     parser: Option<tree_sitter::Parser>,
     tree: Tree,
+    interrupt: Option<Box<dyn FnMut() -> bool + Send>>,
 }
 
 impl Default for Parser {
@@ -67,7 +68,13 @@ impl Parser {
     pub fn new() -> Self {
         let mut parser = tree_sitter::Parser::new();
         let parser = parser.set_language(&language()).is_ok().then_some(parser);
-        Self { parser, tree: Tree::default() }
+        Self { parser, tree: Tree::default(), interrupt: None }
+    }
+
+    /// Asks `interrupt` now and then while parsing; when it says true, the file at hand is given up with a problem. There are texts, none of
+    /// them programs, on which the grammar's parser takes quadratic time: who must answer in time brings a clock, which this crate has not.
+    pub fn interrupt_with(&mut self, interrupt: impl FnMut() -> bool + Send + 'static) {
+        self.interrupt = Some(Box::new(interrupt));
     }
 
     /// Never fails and never panics, whatever `text` is: what could not be read is in [`Parsed::problems`].
@@ -123,11 +130,12 @@ impl Parser {
 
     fn bytes_tree(&mut self, bytes: &[u8]) -> Option<tree_sitter::Tree> {
         let parser = self.parser.as_mut()?;
+        let interrupt = &mut self.interrupt;
         // A budget in steps and not in time: the same text gives the same answer on every machine.
         let mut steps_left = STEPS_MIN + bytes.len() / STEP_BYTES;
         let mut progress = |_: &ParseState| {
             steps_left = steps_left.saturating_sub(1);
-            steps_left == 0
+            steps_left == 0 || interrupt.as_mut().is_some_and(|interrupt| interrupt())
         };
         let mut read = |offset: usize, _| bytes.get(offset..).unwrap_or(&[]);
         let tree = parser.parse_with_options(&mut read, None, Some(ParseOptions::new().progress_callback(&mut progress)));
@@ -138,8 +146,8 @@ impl Parser {
     }
 }
 
-/// The parser reports progress every hundred operations or so, which is once in some 150 bytes of ordinary code. The budget is far above.
-const STEPS_MIN: usize = 100_000;
+/// The parser reports progress every hundred operations, which is once in 15 bytes at the most in what parses. The budget is far above.
+const STEPS_MIN: usize = 10_000;
 const STEP_BYTES: usize = 2;
 
 fn unread(text: &str, lines: LineIndex, message: String) -> Parsed {

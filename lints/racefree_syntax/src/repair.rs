@@ -12,6 +12,7 @@ use crate::tree::{excerpt, is_reserved};
 
 /// How often all of the text may be parsed again, in parts.
 const PASSES_MAX: usize = 8;
+const BUDGET_BYTES_MIN: usize = 64 << 10;
 /// What a parse costs beside the bytes it reads, in bytes.
 const PARSE_BYTES: usize = 64;
 /// A longer chunk is no clause and no list item.
@@ -46,7 +47,7 @@ pub(crate) fn repair(text: &str, parse: &mut dyn FnMut(&[u8]) -> Option<Tree>) -
         parse,
         framed: Vec::new(),
         problems: Vec::new(),
-        budget: text.len() * PASSES_MAX,
+        budget: BUDGET_BYTES_MIN + text.len() * PASSES_MAX,
         level: 0,
     };
     for chunk in mender.chunks(0, lines.len()) {
@@ -115,6 +116,7 @@ impl Mender<'_> {
             self.level += 1;
             self.mend_inside(first, end);
             self.level -= 1;
+            self.drop_dangling_commas(first, end);
             quality = self.quality(first, end);
         }
         match quality {
@@ -200,12 +202,13 @@ impl Mender<'_> {
         let mut masked = before.clone();
         let mut is_changed = false;
         for at in 0..masked.len() {
-            if let Some([b'~', b'A'..=b'Z', quote, b'\\', b'\\', close]) = masked.get(at..at + 6) {
-                if quote == close && matches!(quote, b'"' | b'\'' | b'/' | b'|') {
-                    is_changed = true;
-                    if let Some(slashes) = masked.get_mut(at + 3..at + 5) {
-                        slashes.fill(b'x');
-                    }
+            if let Some([b'~', b'A'..=b'Z', quote, b'\\', b'\\', close]) = masked.get(at..at + 6)
+                && quote == close
+                && matches!(quote, b'"' | b'\'' | b'/' | b'|')
+            {
+                is_changed = true;
+                if let Some(slashes) = masked.get_mut(at + 3..at + 5) {
+                    slashes.fill(b'x');
                 }
             }
         }
@@ -220,6 +223,24 @@ impl Mender<'_> {
         false
     }
 
+    /// Takes off the commas before a closing bracket, where the last argument of a call was blanked.
+    fn drop_dangling_commas(&mut self, first: usize, end: usize) {
+        let (start, end) = self.bounds(first, end);
+        let mut comma = None;
+        for at in start..end {
+            match self.text.get(at) {
+                Some(b',') => comma = Some(at),
+                Some(b')') => {
+                    if let Some(byte) = comma.take().and_then(|comma| self.text.get_mut(comma)) {
+                        *byte = b' ';
+                    }
+                }
+                Some(byte) if byte.is_ascii_whitespace() => {}
+                _ => comma = None,
+            }
+        }
+    }
+
     fn replace(&mut self, start: usize, with: &[u8]) {
         if let Some(place) = self.text.get_mut(start..start + with.len()) {
             place.copy_from_slice(with);
@@ -228,10 +249,11 @@ impl Mender<'_> {
 
     fn blank(&mut self, first: usize, end: usize) {
         let (start, end) = self.bounds(first, end);
-        for byte in self.text.get_mut(start..end).unwrap_or(&mut []) {
-            if !matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
+        // One line of blanks: over many lines of blanks the scanner of the grammar takes quadratic time.
+        let Some(chunk) = self.text.get_mut(start..end) else { return };
+        chunk.fill(b' ');
+        if let Some(last) = chunk.last_mut() {
+            *last = b'\n';
         }
     }
 

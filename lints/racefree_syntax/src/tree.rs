@@ -83,8 +83,9 @@ impl Tree {
             None if id == ERROR_ID => Entry { kind: Kind::Error, op: Op::None, shape: Shape::Inner },
             None => Entry { kind: Kind::Skipped, op: Op::None, shape: Shape::Leaf },
         };
-        if ERRORS && node.is_missing() {
-            self.missing.push((Span::new(node.start_byte(), node.end_byte()), node.kind()));
+        // A made-up name stands below a node for names, of no length either.
+        if ERRORS && (node.is_missing() || entry.kind == Kind::Identifier && node.start_byte() == node.end_byte()) {
+            self.missing.push((span(node), node.kind()));
             if node.is_named() {
                 self.push(Kind::Missing, node);
             }
@@ -129,10 +130,11 @@ impl Tree {
     }
 
     fn fold_operator(&mut self, op: Op) {
-        if let Some(parent) = self.open.last().and_then(|at| self.nodes.get_mut(*at as usize)) {
-            if matches!(parent.kind, Kind::Unary | Kind::Binary) && parent.op == Op::None {
-                parent.op = op;
-            }
+        if let Some(parent) = self.open.last().and_then(|at| self.nodes.get_mut(*at as usize))
+            && matches!(parent.kind, Kind::Unary | Kind::Binary)
+            && parent.op == Op::None
+        {
+            parent.op = op;
         }
     }
 

@@ -444,10 +444,10 @@ impl<'a> Lowering<'a> {
         }
         if node.kind == Kind::Binary && node.op == Op::Slash && tree.kind(tree.child(operand, 1)) == Kind::Integer {
             let arity = integer_value(self.text_of(tree.child(operand, 1))).and_then(|arity| u32::try_from(arity).ok());
-            if let Some(arity) = arity.filter(|arity| *arity <= ARITY_MAX) {
-                if let Some(kind) = self.named_capture(tree.child(operand, 0), arity, span) {
-                    return Expr { kind, span };
-                }
+            if let Some(arity) = arity.filter(|arity| *arity <= ARITY_MAX)
+                && let Some(kind) = self.named_capture(tree.child(operand, 0), arity, span)
+            {
+                return Expr { kind, span };
             }
         }
         let count = self.placeholder_count(operand);

@@ -257,10 +257,10 @@ impl<'a> Lowering<'a> {
     }
 
     fn remote_statement(&mut self, id: NodeId, parts: Parts) {
-        if let Some(name) = self.remote_name(parts.target) {
-            if self.words.form(name) == Some(Form::Record) {
-                return self.record(parts, self.span_of(id));
-            }
+        if let Some(name) = self.remote_name(parts.target)
+            && self.words.form(name) == Some(Form::Record)
+        {
+            return self.record(parts, self.span_of(id));
         }
         if self.holds_definitions(parts) {
             return self.definition_sections(parts);
