@@ -21,6 +21,8 @@ pub struct ModuleId(pub u32);
 #[derive(Debug, Default)]
 pub struct Summary {
     pub clauses: Vec<ClauseSummary>,
+    /// What any of the clauses may return.
+    pub returns: Option<Value>,
     /// In order of evaluation, clause after clause.
     pub items: Vec<Item>,
     pub arms: Vec<Arm>,

@@ -195,15 +195,7 @@ impl<'p> Evaluator<'_, 'p> {
         let Some(summary) = summary else { return Value::any(term).with_deps(deps) };
         self.note_passed_closures(summary, &args);
         let frame = Frame::new(&args, &results);
-        let mut value = Value::never(term.clone());
-        let mut diverges = true;
-        for (index, clause) in summary.clauses.iter().enumerate() {
-            if index < 64 && clauses & (1 << index) == 0 {
-                continue;
-            }
-            diverges &= clause.diverges;
-            value = value.join(frame.value(&clause.returns), &term);
-        }
+        let (mut value, diverges) = returned(summary, clauses, &frame, &term);
         if diverges && !summary.clauses.is_empty() {
             self.diverged = true;
             return Value::never(term);
@@ -270,4 +262,21 @@ impl<'p> Evaluator<'_, 'p> {
             }
         }
     }
+}
+
+/// What the possible clauses return, and whether none of them does. Where there are too many to tell apart, any may.
+fn returned(summary: &Summary, clauses: u64, frame: &Frame<'_>, term: &Term) -> (Value, bool) {
+    if summary.clauses.len() > u64::BITS as usize {
+        let joined = summary.returns.as_ref().map_or_else(|| Value::never(term.clone()), |value| frame.value(value));
+        return (joined, summary.clauses.iter().all(|clause| clause.diverges));
+    }
+    let mut value = Value::never(term.clone());
+    let mut diverges = true;
+    for (index, clause) in summary.clauses.iter().enumerate() {
+        if clauses & (1 << index) != 0 {
+            diverges &= clause.diverges;
+            value = value.join(frame.value(&clause.returns), term);
+        }
+    }
+    (value, diverges)
 }

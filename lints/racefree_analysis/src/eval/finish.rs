@@ -22,8 +22,14 @@ impl<'p> Evaluator<'_, 'p> {
                     ItemKind::Foreign { .. } => 0,
                 }
         });
+        let mut all = clauses.iter().map(|clause| clause.returns.clone());
+        let returns = all.next().map(|first| {
+            let site = self.site(entry.function.name_span);
+            all.fold(first, |joined, other| joined.join(other, &site)).settled(crate::value::DEPTH_MAX)
+        });
         Summary {
             clauses,
+            returns,
             items: self.items,
             arms: self.arms,
             scopes: self.scopes,

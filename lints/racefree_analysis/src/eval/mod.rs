@@ -113,12 +113,14 @@ impl<'p> Evaluator<'_, 'p> {
     fn function(mut self, entry: &FunctionEntry<'p>) -> Summary {
         let fork = self.next_fork();
         let mut clauses = Vec::with_capacity(entry.function.clauses.len());
+        let mut given: Vec<Value> = (0..entry.function.arity).map(|index| Value::symbolic(Term::param(index))).collect();
         for (index, clause) in entry.function.clauses.iter().enumerate() {
             self.clause = index.min(u16::MAX as usize) as u16;
             self.enter_clause(clause, fork);
-            self.bind_params(clause, entry.function.clauses.get(..index).unwrap_or(&[]));
+            self.bind_params(clause, &given);
             let returns = self.expression(&clause.body, Usage::Used);
             self.stored_closures();
+            self.exclude_taken(clause, &mut given);
             clauses.push(ClauseSummary { returns: returns.settled(crate::value::DEPTH_MAX), diverges: self.diverged });
         }
         self.finish(entry, clauses)
@@ -137,16 +139,10 @@ impl<'p> Evaluator<'_, 'p> {
         self.diverged = false;
     }
 
-    /// Binds the parameters, given that no clause in `before` took the arguments.
-    fn bind_params(&mut self, clause: &'p Clause, before: &'p [Clause]) {
-        for (index, pattern) in clause.params.iter().enumerate() {
-            let mut value = Value::symbolic(Term::param(index as u32));
-            for earlier in before.iter().filter(|earlier| decides_by(earlier, index)) {
-                if let Some(taken) = earlier.params.get(index) {
-                    value = self.exclude(&value, taken);
-                }
-            }
-            let narrowed = self.narrow(&value, pattern);
+    /// Binds the parameters to what was given and no earlier clause took.
+    fn bind_params(&mut self, clause: &'p Clause, given: &[Value]) {
+        for (pattern, value) in clause.params.iter().zip(given) {
+            let narrowed = self.narrow(value, pattern);
             self.bind(pattern, &narrowed);
         }
         if let Some(guard) = &clause.guard {
@@ -154,6 +150,16 @@ impl<'p> Evaluator<'_, 'p> {
         }
         // Narrowing by the clause's own guard holds for all of it.
         self.undo.clear();
+    }
+
+    /// What is left for later clauses: a clause that decides by one parameter alone takes what matches there.
+    fn exclude_taken(&self, clause: &'p Clause, given: &mut [Value]) {
+        let mut refutable = clause.params.iter().enumerate().filter(|(_, pattern)| !pattern::is_irrefutable(pattern));
+        if let (Some((index, pattern)), None, None) = (refutable.next(), refutable.next(), &clause.guard)
+            && let Some(value) = given.get_mut(index)
+        {
+            *value = self.exclude(value, pattern);
+        }
     }
 
     fn next_fork(&mut self) -> u32 {
@@ -221,10 +227,4 @@ impl<'p> Evaluator<'_, 'p> {
     fn close_scope(&mut self, outer: ScopeId) {
         self.scope = outer;
     }
-}
-
-/// Whether the clause takes its arguments by parameter `index` alone.
-fn decides_by(clause: &Clause, index: usize) -> bool {
-    let others = |(other, pattern)| other == index || pattern::is_irrefutable(pattern);
-    clause.guard.is_none() && clause.params.iter().enumerate().all(others)
 }
