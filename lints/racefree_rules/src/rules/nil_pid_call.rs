@@ -1119,4 +1119,128 @@ end
 "#,
         );
     }
+
+    #[test]
+    fn accepts_a_lookup_that_waits() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name), do: GenServer.call(wait(name), :run)
+  def b(name), do: Stream.repeatedly(fn -> Process.whereis(name) end) |> Enum.find(& &1) |> send(:go)
+
+  def c(name, left \\ 3)
+  def c(_name, 0), do: :gone
+
+  def c(name, left) do
+    pid = GenServer.whereis(name)
+    if pid == nil, do: c(name, left - 1), else: send(pid, :go)
+  end
+
+  defp wait(name) do
+    case Process.whereis(name) do
+      nil ->
+        Process.sleep(10)
+        wait(name)
+
+      pid ->
+        pid
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_more_guards() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name) do
+    pid = Process.whereis(name)
+    is_nil(pid) or send(pid, :go)
+  end
+
+  def b(name) do
+    case GenServer.whereis(name) do
+      {name, node} -> GenServer.cast({name, node}, :go)
+      pid when is_pid(pid) -> send(pid, :go)
+      nil -> :gone
+    end
+  end
+
+  def c(name) do
+    pid = Process.whereis(name)
+    for _ <- 1..3, pid, do: send(pid, :go)
+  end
+
+  def d(name), do: d(Process.whereis(name), name)
+  def d(nil, _), do: :gone
+  def d(pid, name), do: send(pid, name)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_guards_in_a_value() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def a(name) do
+    pid = Process.whereis(name)
+    run = if pid, do: fn -> send(pid, :go) end, else: fn -> :gone end
+                          # ^^^^ wrong: a closure made in a branch forgets what the branch knows
+    run.()
+  end
+
+  def b(name) do
+    pid = Process.whereis(name)
+    kind = if pid, do: :found, else: :gone
+    if kind == :found, do: send(pid, :go)
+                         # ^^^^ wrong: what a value tells of another one is not kept
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_guard_not_in_a_list() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    pid = Process.whereis(name)
+    if pid not in [nil, self()], do: send(pid, :go)
+                                   # ^^^^ wrong: `in` with a list does not narrow
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_clause_whose_guard_takes_nil() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name), do: deliver(Process.whereis(name))
+  defp deliver(pid) when is_nil(pid), do: :gone
+  defp deliver(pid), do: send(pid, :go)
+                       # ^^^^ wrong: a clause whose guard takes nil does not keep it from the clauses behind it
+end
+"#,
+        );
+    }
 }
