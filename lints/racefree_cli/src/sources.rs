@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use racefree_report::{Problem, Source, Summary};
 use racefree_rules::Place;
@@ -21,6 +23,10 @@ use crate::surroundings::Surroundings;
 
 /// Analysis recurses as deep as code nests. Only what is touched of a stack takes memory.
 const STACK_BYTES: usize = 64 << 20;
+
+/// A file that takes longer to parse is no program, and is listed as a problem: real files take milliseconds. What can be cut off by counting steps, the
+/// parser cuts off itself; this is for texts on which a single step is slow.
+const PARSE_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The program's text.
 #[derive(Debug, Default)]
@@ -89,15 +95,38 @@ impl Sources {
     }
 }
 
+/// A parser that gives a file up after [`PARSE_TIME_MAX`].
+fn watched_parser() -> (Parser, Watch) {
+    let watch = Watch { started: Arc::new(Mutex::new(Instant::now())) };
+    let mut parser = Parser::new();
+    let started = Arc::clone(&watch.started);
+    parser.interrupt_with(move || started.lock().is_ok_and(|started| started.elapsed() > PARSE_TIME_MAX));
+    (parser, watch)
+}
+
+/// When the file at hand was begun.
+struct Watch {
+    started: Arc<Mutex<Instant>>,
+}
+
+impl Watch {
+    fn restart(&self) {
+        if let Ok(mut started) = self.started.lock() {
+            *started = Instant::now();
+        }
+    }
+}
+
 /// Loads `files`, each on the thread that is free first; the result is in their order.
 fn load(files: &[SourceFile], pool: &ThreadPool, progress: &Progress) -> Vec<Loaded> {
     let next = AtomicUsize::new(0);
     let work = |_: rayon::BroadcastContext| {
-        let mut parser = Parser::new();
+        let (mut parser, watch) = watched_parser();
         let mut loaded = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return loaded };
+            watch.restart();
             loaded.push((index, load_one(file, &mut parser)));
             progress.advance();
         }
