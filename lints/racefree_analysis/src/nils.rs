@@ -191,6 +191,7 @@ fn catches_errors(summary: &Summary, item: &Item) -> bool {
             tried.rescues.iter().any(|rescue| rescue.exceptions.is_empty())
                 || tried.catches.iter().any(|catch| matches!(catch.kind, CatchKind::Error | CatchKind::All))
         }),
+        ScopeKind::Shielded(shield) => shield.exceptions,
         _ => false,
     })
 }

@@ -62,6 +62,22 @@ pub struct ParamClosure {
     pub param: u32,
     pub runs: Runs,
     pub args: Vec<Value>,
+    pub shield: Shield,
+}
+
+/// What the code around a closure handles for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shield {
+    /// Every exit.
+    pub exits: bool,
+    /// Every exception.
+    pub exceptions: bool,
+}
+
+impl Shield {
+    pub fn join(self, other: Self) -> Self {
+        Self { exits: self.exits || other.exits, exceptions: self.exceptions || other.exceptions }
+    }
 }
 
 #[derive(Debug)]
@@ -174,6 +190,8 @@ pub enum ScopeKind {
     Locked,
     /// A closure of which nobody knows when it runs.
     Stored,
+    /// A closure run by a function that handles what it raises.
+    Shielded(Shield),
 }
 
 #[derive(Debug)]
@@ -277,6 +295,7 @@ impl Summary {
                     ExitHandling::Listed(index) => listed = listed.or(Some(index)),
                     ExitHandling::Uncaught => {}
                 },
+                ScopeKind::Shielded(shield) if shield.exits => return ExitHandling::Caught,
                 ScopeKind::Elsewhere | ScopeKind::AtTarget => break,
                 _ => {}
             }
@@ -288,6 +307,7 @@ impl Summary {
     pub fn rescues(&self, scope: ScopeId, exception: &str) -> bool {
         self.scope_chain(scope).take_while(|kind| !matches!(kind, ScopeKind::Elsewhere | ScopeKind::AtTarget)).any(|kind| match kind {
             ScopeKind::Try(index) => self.tries.get(index as usize).is_some_and(|t| t.takes_exception(exception)),
+            ScopeKind::Shielded(shield) => shield.exceptions,
             _ => false,
         })
     }
@@ -306,6 +326,17 @@ impl Try {
             ExitHandling::Listed(index)
         } else {
             ExitHandling::Uncaught
+        }
+    }
+
+    /// What it handles whatever the reason or exception.
+    pub fn shield(&self) -> Shield {
+        let all = |wanted: fn(CatchKind) -> bool| {
+            self.catches.iter().any(|c| (wanted(c.kind) || c.kind == CatchKind::All) && matches!(c.pattern, CatchPattern::All))
+        };
+        Shield {
+            exits: all(|kind| kind == CatchKind::Exit),
+            exceptions: all(|kind| kind == CatchKind::Error) || self.rescues.iter().any(|rescue| rescue.exceptions.is_empty()),
         }
     }
 

@@ -89,6 +89,8 @@ pub enum Test {
     Equal,
     /// They differ.
     Different,
+    /// The first argument is an element of the second.
+    Member,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, PartialOrd, Ord)]

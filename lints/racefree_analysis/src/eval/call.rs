@@ -3,7 +3,7 @@
 use super::Evaluator;
 use super::instantiate::Frame;
 use crate::resolve::Local;
-use crate::summary::{FunctionId, ItemKind, ModuleId, Summary, Usage};
+use crate::summary::{FunctionId, ItemKind, ModuleId, ScopeKind, Shield, Summary, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, OriginKind, Shape, Value};
 use racefree_models::{EffectKind, Runs};
@@ -164,7 +164,7 @@ impl<'p> Evaluator<'_, 'p> {
     fn note_escape(&mut self, term: &Term) {
         // Only closures matter here, and whether a parameter is one is not known: what is passed on unknown ways is taken to run once.
         if matches!(term.kind(), TermKind::Param(_)) {
-            self.note_param_closure(term, Runs::Once, &[]);
+            self.note_param_closure(term, Runs::Once, &[], Shield::default());
         }
     }
 
@@ -243,7 +243,12 @@ impl<'p> Evaluator<'_, 'p> {
             let frame = Frame::new(args, &[]);
             let given: Vec<Value> = known.map_or_else(Vec::new, |known| known.args.iter().map(|arg| frame.value(arg)).collect());
             let runs = known.map_or(Runs::Once, |known| known.runs);
+            let outer = self.scope;
+            if let Some(shield) = known.map(|known| known.shield).filter(|shield| *shield != Shield::default()) {
+                self.open_scope(ScopeKind::Shielded(shield));
+            }
             let result = self.run_argument(arg, runs, &given, span);
+            self.close_scope(outer);
             results.push((index as u32, result));
         }
         results
@@ -257,7 +262,7 @@ impl<'p> Evaluator<'_, 'p> {
                 if let Shape::Symbolic { term, .. } = &alt.shape {
                     let frame = Frame::new(args, &[]);
                     let given: Vec<Value> = closure.args.iter().map(|arg| frame.value(arg)).collect();
-                    self.note_param_closure(term, closure.runs, &given);
+                    self.note_param_closure(term, closure.runs, &given, closure.shield);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Anonymous functions: evaluated where they run, in the scope they run in.
 
 use super::{CLOSURE_DEPTH_MAX, Evaluator};
-use crate::summary::{ItemKind, ParamClosure, ScopeKind, Usage};
+use crate::summary::{ItemKind, ParamClosure, ScopeKind, Shield, Try, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Shape, Value};
 use racefree_models::Runs;
@@ -24,7 +24,7 @@ impl<'p> Evaluator<'_, 'p> {
                         args: args.iter().map(|arg| arg.settled(2)).collect(),
                     };
                     self.push_item(unknown, span, span, usage, Deps::default());
-                    self.note_param_closure(term, Runs::Once, args);
+                    self.note_param_closure(term, Runs::Once, args, Shield::default());
                     Value::symbolic(Term::new(TermKind::Result(term.clone())))
                 }
                 _ => Value::any(site.clone()),
@@ -46,14 +46,31 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     /// Remembers that a closure given as a parameter is run, and how.
-    pub(super) fn note_param_closure(&mut self, term: &Term, runs: Runs, args: &[Value]) {
+    pub(super) fn note_param_closure(&mut self, term: &Term, runs: Runs, args: &[Value], inner: Shield) {
         let TermKind::Param(param) = term.kind() else { return };
         let runs = if runs == Runs::Once { self.surrounding_runs() } else { runs };
         if self.silent || self.param_closures.iter().any(|known| known.param == *param) {
             return;
         }
         let args = args.iter().map(|arg| arg.settled(2)).collect();
-        self.param_closures.push(ParamClosure { param: *param, runs, args });
+        let shield = self.surrounding_shield().join(inner);
+        self.param_closures.push(ParamClosure { param: *param, runs, args, shield });
+    }
+
+    /// What the handlers around the code at hand take.
+    fn surrounding_shield(&self) -> Shield {
+        let mut shield = Shield::default();
+        let mut next = Some(self.scope);
+        while let Some(scope) = next.and_then(|id| self.scopes.get(id.0 as usize)) {
+            match scope.kind {
+                ScopeKind::Elsewhere | ScopeKind::AtTarget => break,
+                ScopeKind::Try(index) => shield = shield.join(self.tries.get(index as usize).map_or_else(Shield::default, Try::shield)),
+                ScopeKind::Shielded(outer) => shield = shield.join(outer),
+                _ => {}
+            }
+            next = scope.parent;
+        }
+        shield
     }
 
     fn surrounding_runs(&self) -> Runs {

@@ -2,7 +2,7 @@
 
 use super::Evaluator;
 use crate::resolve::FunctionEntry;
-use crate::summary::{ClauseSummary, ItemKind, ParamClosure, Summary};
+use crate::summary::{ClauseSummary, ItemKind, ParamClosure, Shield, Summary};
 use crate::term::{Term, TermKind};
 use crate::value::{Alt, Shape, Value};
 use racefree_models::Runs;
@@ -54,7 +54,7 @@ impl<'p> Evaluator<'_, 'p> {
                 clause.returns = Value::symbolic(Term::new(TermKind::Result(function.clone())));
             }
             if !self.param_closures.iter().any(|closure| closure.param == param as u32) {
-                self.param_closures.push(ParamClosure { param: param as u32, runs: Runs::Once, args: Vec::new() });
+                self.param_closures.push(ParamClosure { param: param as u32, runs: Runs::Once, args: Vec::new(), shield: Shield::default() });
             }
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::Evaluator;
 use super::instantiate::Frame;
-use crate::summary::{Effect, Handled, ItemKind, Usage};
+use crate::summary::{Effect, Handled, ItemKind, Shield, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Origin, OriginKind, Shape, Value};
 use racefree_models::{EffectKind, Function as Model, Returns, Role, Runs};
@@ -105,7 +105,7 @@ impl Evaluator<'_, '_> {
             }
             for alt in &function.alts {
                 if let Shape::Symbolic { term, .. } = &alt.shape {
-                    self.note_param_closure(term, closure.runs, &params);
+                    self.note_param_closure(term, closure.runs, &params, Shield::default());
                 }
             }
             let result = self.run_argument(function, closure.runs, &params, span);

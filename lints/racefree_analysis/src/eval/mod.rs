@@ -153,12 +153,20 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     /// What is left for later clauses: a clause that decides by one parameter alone takes what matches there.
-    fn exclude_taken(&self, clause: &'p Clause, given: &mut [Value]) {
+    fn exclude_taken(&mut self, clause: &'p Clause, given: &mut [Value]) {
         let mut refutable = clause.params.iter().enumerate().filter(|(_, pattern)| !pattern::is_irrefutable(pattern));
-        if let (Some((index, pattern)), None, None) = (refutable.next(), refutable.next(), &clause.guard)
-            && let Some(value) = given.get_mut(index)
-        {
-            *value = self.exclude(value, pattern);
+        match (refutable.next(), refutable.next(), &clause.guard) {
+            (Some((index, pattern)), None, None) => {
+                if let Some(value) = given.get_mut(index) {
+                    *value = self.exclude(value, pattern);
+                }
+            }
+            (None, None, Some(guard)) => {
+                for (pattern, value) in clause.params.iter().zip(given) {
+                    *value = self.exclude_guarded(value, pattern, guard);
+                }
+            }
+            _ => {}
         }
     }
 

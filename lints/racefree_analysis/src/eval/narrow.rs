@@ -1,11 +1,11 @@
 //! Conditions and guards: what is known of variables once one holds, or does not.
 
 use super::Evaluator;
-use super::pattern::atom_of;
+use super::pattern::{atom_of, with_field};
 use crate::resolve::Local;
 use crate::value::Value;
 use racefree_models::Test;
-use racefree_syntax::core::{Call, Callee, Expr, ExprKind, Pattern, PatternKind, VarId};
+use racefree_syntax::core::{Call, Callee, CaseClause, Expr, ExprKind, Pattern, PatternKind, VarId};
 
 impl<'p> Evaluator<'_, 'p> {
     /// Takes it that `condition` is true (or false). It was evaluated before.
@@ -32,7 +32,32 @@ impl<'p> Evaluator<'_, 'p> {
                 }
             }
             ExprKind::Call(call) => self.assume_call(call, truth),
+            ExprKind::Field { base, name } => {
+                if let ExprKind::Var(id) = base.kind {
+                    let value = self.variable(id, base.span);
+                    let field = value.field(*name);
+                    self.refine(id, with_field(&value, *name, &if truth { field.truthy() } else { field.falsy() }));
+                }
+            }
+            ExprKind::Case { subject, clauses } => self.assume_case(subject, clauses, truth),
             _ => {}
+        }
+    }
+
+    /// `match?(pattern, x)` and the like: clauses that answer the opposite take their values away.
+    fn assume_case(&mut self, subject: &'p Expr, clauses: &'p [CaseClause], truth: bool) {
+        let ExprKind::Var(id) = subject.kind else { return };
+        let mut left = self.variable(id, subject.span);
+        for clause in clauses {
+            let ExprKind::Atom(answer) = clause.body.kind else { return };
+            if clause.guard.is_none() && crate::value::is_falsy(answer) == truth {
+                left = self.exclude(&left, &clause.pattern);
+            } else if clause.guard.is_none() {
+                break;
+            }
+        }
+        if !left.is_never() {
+            self.refine(id, left);
         }
     }
 
@@ -66,6 +91,13 @@ impl<'p> Evaluator<'_, 'p> {
             }
             (Test::Equal, [left, right]) => self.assume_equal(left, right, truth),
             (Test::Different, [left, right]) => self.assume_equal(left, right, !truth),
+            (Test::Member, [subject, list]) if !truth => {
+                if let ExprKind::List { items, .. } = &list.kind {
+                    for atom in items.iter().filter_map(|item| atom_of(&item.kind)) {
+                        self.assume_atom(subject, atom, false);
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -119,6 +151,11 @@ impl<'p> Evaluator<'_, 'p> {
     pub(super) fn narrow_source(&mut self, source: &'p Expr, pattern: &'p Pattern, narrowed: &Value) {
         match (&source.kind, &pattern.kind) {
             (ExprKind::Var(id), _) => self.refine(*id, narrowed.clone()),
+            (ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..), PatternKind::Atom(answer)) => match answer.as_str() {
+                "true" => self.assume(source, true),
+                "false" => self.assume(source, false),
+                _ => {}
+            },
             (ExprKind::Tuple(sources), PatternKind::Tuple(patterns)) if sources.len() == patterns.len() => {
                 for (index, (source, pattern)) in sources.iter().zip(patterns).enumerate() {
                     self.narrow_source(source, pattern, &narrowed.item(index as u32));

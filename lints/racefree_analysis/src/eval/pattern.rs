@@ -90,9 +90,46 @@ impl<'p> Evaluator<'_, 'p> {
             PatternKind::Atom(atom) => value.clone().not_atom(*atom),
             PatternKind::Both(left, right) if is_irrefutable(left) => self.exclude(value, right),
             PatternKind::Both(left, right) if is_irrefutable(right) => self.exclude(value, left),
-            PatternKind::Tuple(_) => value.clone().filter(|alt| !self.surely_matches(&alt.shape, pattern)),
+            PatternKind::Tuple(parts) => {
+                let left = value.clone().filter(|alt| !self.surely_matches(&alt.shape, pattern));
+                match only_refutable(parts.iter()) {
+                    Some(index) => self.exclude_item(left, parts, index),
+                    None => left,
+                }
+            }
+            PatternKind::Map { pairs, .. } => match only_refutable(pairs.iter().map(|(_, part)| part)).and_then(|index| pairs.get(index)) {
+                Some((key, part)) => match atom_of(&key.kind) {
+                    Some(name) => self.exclude_field(value, name, part),
+                    None => value.clone(),
+                },
+                None => value.clone(),
+            },
             _ => value.clone(),
         }
+    }
+
+    /// A tuple that does not match by one element alone: that element is not what the pattern takes.
+    fn exclude_item(&self, mut value: Value, patterns: &'p [Pattern], index: usize) -> Value {
+        for alt in &mut value.alts {
+            let mut parts: Vec<Value> = match &alt.shape {
+                Shape::Tuple(parts) if parts.len() == patterns.len() => parts.to_vec(),
+                Shape::Symbolic { term, .. } => (0..patterns.len()).map(|item| Value::symbolic(term.item(item as u32))).collect(),
+                _ => continue,
+            };
+            if let (Some(part), Some(pattern)) = (parts.get_mut(index), patterns.get(index)) {
+                let left = self.exclude(part, pattern);
+                if !left.is_never() {
+                    *part = left;
+                    alt.shape = Shape::Tuple(parts.into());
+                }
+            }
+        }
+        value
+    }
+
+    fn exclude_field(&self, value: &Value, name: Symbol, pattern: &'p Pattern) -> Value {
+        let left = self.exclude(&value.field(name), pattern);
+        if left.is_never() { value.clone() } else { with_field(value, name, &left) }
     }
 
     pub(super) fn surely_matches(&self, shape: &Shape, pattern: &'p Pattern) -> bool {
@@ -187,6 +224,29 @@ impl<'p> Evaluator<'_, 'p> {
     }
 }
 
+/// The only one of the patterns that can fail to match, if it is alone.
+fn only_refutable<'p>(patterns: impl Iterator<Item = &'p Pattern>) -> Option<usize> {
+    let mut refutable = patterns.enumerate().filter(|(_, pattern)| !is_irrefutable(pattern));
+    let (index, _) = refutable.next()?;
+    refutable.next().is_none().then_some(index)
+}
+
+/// The value, given that its field `name` is `field`.
+pub(super) fn with_field(value: &Value, name: Symbol, field: &Value) -> Value {
+    let mut result = value.clone();
+    for alt in &mut result.alts {
+        let mut map = match &alt.shape {
+            Shape::Map(map) => (**map).clone(),
+            Shape::Symbolic { term, .. } => MapShape { base: Some(term.clone()), ..MapShape::default() },
+            _ => continue,
+        };
+        map.fields.retain(|(known, _)| *known != name);
+        map.fields.push((name, field.clone()));
+        alt.shape = Shape::Map(Arc::new(map));
+    }
+    result
+}
+
 pub(super) fn atom_of(kind: &ExprKind) -> Option<Symbol> {
     match kind {
         ExprKind::Atom(name) => Some(*name),
@@ -209,6 +269,7 @@ pub(crate) fn tag_of(pattern: &Pattern) -> Option<(Symbol, usize)> {
         PatternKind::Atom(atom) => Some((*atom, 0)),
         PatternKind::Tuple(parts) => match parts.first().map(|part| &part.kind) {
             Some(PatternKind::Atom(atom)) => Some((*atom, parts.len())),
+            Some(PatternKind::Tuple(_)) => parts.first().and_then(tag_of).map(|(tag, _)| (tag, parts.len())),
             _ => None,
         },
         PatternKind::Both(left, right) => tag_of(left).or_else(|| tag_of(right)),
