@@ -177,6 +177,23 @@ impl Term {
         self.any(&|kind| part.kind() == kind)
     }
 
+    /// Adds the parameters that occur in it.
+    pub fn gather_params(&self, into: &mut Vec<u32>) {
+        if !self.0.open {
+            return;
+        }
+        match self.kind() {
+            TermKind::Param(index) => into.push(*index),
+            TermKind::Item(base, _) | TermKind::Field(base, _) | TermKind::Element(base) | TermKind::Result(base) => {
+                base.gather_params(into)
+            }
+            TermKind::Tuple(parts) | TermKind::Apply { args: parts, .. } | TermKind::Join(_, parts) => {
+                parts.iter().for_each(|part| part.gather_params(into));
+            }
+            _ => {}
+        }
+    }
+
     /// The parameter this term is a part of: the root of a chain of fields and elements.
     pub fn root_param(&self) -> Option<u32> {
         match self.kind() {

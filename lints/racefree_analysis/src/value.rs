@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// More alternatives than this become [`Shape::Any`] (nil and atoms with an origin are kept).
 pub const ALTERNATIVES_MAX: usize = 10;
+/// Atoms are kept up to this many.
+pub const ATOMS_MAX: usize = 20;
 /// Structure below this depth is forgotten.
 pub const DEPTH_MAX: usize = 6;
 /// A value in a summary has no more alternatives than this, those of its parts included.
@@ -290,7 +292,7 @@ impl Value {
             }
             _ => {}
         }
-        if self.alts.len() < ALTERNATIVES_MAX || (matches!(alt.shape, Shape::Atom(_)) && self.alts.len() < 2 * ALTERNATIVES_MAX) {
+        if self.alts.len() < ALTERNATIVES_MAX || (matches!(alt.shape, Shape::Atom(_)) && self.alts.len() < ATOMS_MAX) {
             self.alts.push(alt);
         } else if !self.alts.iter().any(|known| matches!(known.shape, Shape::Any)) {
             self.alts.push(Alt::new(Shape::Any));
@@ -477,6 +479,34 @@ impl Value {
 
     pub fn is_self(&self) -> bool {
         matches!(self.term.kind(), TermKind::SelfPid)
+    }
+
+    /// Adds the parameters of which a part is in it.
+    pub fn gather_params(&self, into: &mut Vec<u32>) {
+        self.term.gather_params(into);
+        for alt in &self.alts {
+            match &alt.shape {
+                Shape::Tuple(parts) => parts.iter().for_each(|part| part.gather_params(into)),
+                Shape::List(element) => element.gather_params(into),
+                Shape::Map(map) => {
+                    map.base.iter().for_each(|base| base.gather_params(into));
+                    map.fields.iter().for_each(|(_, value)| value.gather_params(into));
+                }
+                Shape::Symbolic { term, .. } => term.gather_params(into),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the pid of the process at hand is in it.
+    pub fn holds_self(&self) -> bool {
+        self.is_self()
+            || self.alts.iter().any(|alt| match &alt.shape {
+                Shape::Tuple(parts) => parts.iter().any(Self::holds_self),
+                Shape::List(element) => element.holds_self(),
+                Shape::Map(map) => map.fields.iter().any(|(_, value)| value.holds_self()),
+                _ => false,
+            })
     }
 
     /// The first tag of a message: the atom itself, or a tuple's first element.

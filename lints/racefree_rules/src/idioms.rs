@@ -69,7 +69,6 @@ end
 #- /lib/jobs.ex
 defmodule Jobs do
   def size(name), do: Safe.run(0, fn -> GenServer.call(Process.whereis(name), :size) end)
-                                      # ^^^^^^^^^^^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
 end
 "#,
     );

@@ -90,6 +90,7 @@ fn origin_words(origin: &Origin) -> String {
                 EffectKind::Lookup => format!("{call} looks the process up"),
                 EffectKind::TableRead | EffectKind::TableInfo => format!("{call} reads the table"),
                 EffectKind::Call => format!("{call} asks and gets an answer"),
+                EffectKind::Start => format!("{call} starts a process, and says whether it could"),
                 EffectKind::Alive => format!("{call} looks whether the process lives"),
                 _ => format!("{call} looks at shared state"),
             }

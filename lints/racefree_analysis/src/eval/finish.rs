@@ -54,7 +54,12 @@ impl<'p> Evaluator<'_, 'p> {
                 clause.returns = Value::symbolic(Term::new(TermKind::Result(function.clone())));
             }
             if !self.param_closures.iter().any(|closure| closure.param == param as u32) {
-                self.param_closures.push(ParamClosure { param: param as u32, runs: Runs::Once, args: Vec::new(), shield: Shield::default() });
+                self.param_closures.push(ParamClosure {
+                    param: param as u32,
+                    runs: Runs::Once,
+                    args: Vec::new(),
+                    shield: Shield::default(),
+                });
             }
             return;
         }

@@ -151,11 +151,13 @@ impl<'p> Evaluator<'_, 'p> {
     pub(super) fn narrow_source(&mut self, source: &'p Expr, pattern: &'p Pattern, narrowed: &Value) {
         match (&source.kind, &pattern.kind) {
             (ExprKind::Var(id), _) => self.refine(*id, narrowed.clone()),
-            (ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..), PatternKind::Atom(answer)) => match answer.as_str() {
-                "true" => self.assume(source, true),
-                "false" => self.assume(source, false),
-                _ => {}
-            },
+            (ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..), PatternKind::Atom(answer)) => {
+                match answer.as_str() {
+                    "true" => self.assume(source, true),
+                    "false" => self.assume(source, false),
+                    _ => {}
+                }
+            }
             (ExprKind::Tuple(sources), PatternKind::Tuple(patterns)) if sources.len() == patterns.len() => {
                 for (index, (source, pattern)) in sources.iter().zip(patterns).enumerate() {
                     self.narrow_source(source, pattern, &narrowed.item(index as u32));

@@ -93,6 +93,14 @@ pub static RULE: Rule = Rule {
 };
 
 const REMOVES: u64 = 1 << EffectKind::TableDelete as u64 | 1 << EffectKind::StoreDelete as u64;
+/// What a callback does to the world before it replies, if it does the work itself.
+const ACTS: u64 = REMOVES
+    | 1 << EffectKind::TableWrite as u64
+    | 1 << EffectKind::TableClear as u64
+    | 1 << EffectKind::Unregister as u64
+    | 1 << EffectKind::Call as u64
+    | 1 << EffectKind::Cast as u64
+    | 1 << EffectKind::Send as u64;
 const REQUEST: u64 = 1 << EffectKind::Call as u64;
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
@@ -151,7 +159,8 @@ fn late_effect<'s>(program: &'s Program<'_>, handled: Handled) -> Option<Late<'s
         }
         continues |= clause.returns.alts.iter().any(|alt| replies_and_goes_on(alt, &conventions.reply, &conventions.go_on));
     }
-    if !continues {
+    let before_reply = summary.items.iter().filter(|item| item.clause < 64 && handled.clauses & (1 << item.clause) != 0);
+    if !continues || before_reply.into_iter().any(|item| program.item_reach(item) & ACTS != 0) {
         return None;
     }
     let outward = EffectKind::Call.bit() | EffectKind::Cast.bit() | EffectKind::Send.bit();

@@ -53,7 +53,7 @@ use crate::finding::{Finding, Place, Severity, Tier};
 use crate::handlers::{body, is_harmless, plain_request};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
-use racefree_analysis::summary::{CatchKind, FunctionId, Summary, Try};
+use racefree_analysis::summary::{CatchKind, FunctionId, Summary, Try, Usage};
 use racefree_syntax::Span;
 
 pub static RULE: Rule = Rule {
@@ -91,6 +91,9 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     if failing.any(|other| plain_request(program, other, WRAPPERS_MAX).is_none()) || summary_takes_exit(summary, tried) {
         return None;
     }
+    // A hard match in the body may be what the handler is for.
+    let matched = body(summary, index, tried).any(|item| matches!(item.usage, Usage::Matched(_)));
+    let tier = if matched { Tier::Likely } else { Tier::Certain };
     let message = format!("{kind} never takes an exit, and a call of another process fails by an exit");
     let place = Place { file: program.file_of(id), span };
     let caller = process_words(program, id);
@@ -99,7 +102,7 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
         _ => "the call".to_string(),
     };
     Some(
-        Story::new(program, &RULE, Tier::Certain, id, place, message)
+        Story::new(program, &RULE, tier, id, place, message)
             .step(caller.clone(), program.place(id, request.name_span), format!("{words} waits for the other process"))
             .event("called process", "ends before it replies, or was not there")
             .step(caller.clone(), place, "is passed over: the exit goes on and ends the caller")
@@ -444,7 +447,6 @@ defmodule Health do
     server |> GenServer.call(:status) |> Map.fetch!(:state)
   rescue
     _ -> :failed
-  # ^ wrong: the models do not say that Map.fetch! raises
   end
 end
 "#,

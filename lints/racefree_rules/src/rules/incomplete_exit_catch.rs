@@ -61,7 +61,7 @@ use crate::finding::{Finding, Place, Severity, Tier};
 use crate::handlers::{body, exits_taken, may_exit};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
-use racefree_analysis::summary::{CatchKind, FunctionId, Summary, Try};
+use racefree_analysis::summary::{CatchKind, ExitHandling, FunctionId, Summary, Try};
 use racefree_models::ExitReason;
 
 pub static RULE: Rule = Rule {
@@ -88,7 +88,8 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     let request = body(summary, index, tried).find(|item| may_exit(program, item))?;
     // A list that takes a process plainly gone means to live without it; one that takes a single other reason speaks of that alone.
     let means_gone = taken.len() > 1 || taken.iter().any(|reason| reason.plain);
-    if !means_gone || missing.is_empty() {
+    let outer = summary.exit_handling(tried.scope) == ExitHandling::Caught;
+    if !means_gone || missing.is_empty() || outer {
         return None;
     }
     let tier = if taken.len() > 1 { Tier::Certain } else { Tier::Likely };
@@ -376,7 +377,6 @@ defmodule Reader do
         GenServer.call(server, :read)
       catch
         :exit, {:noproc, _} -> :gone
-      # ^^^^^ wrong: a handler further out is not asked
         :exit, {:normal, _} -> :gone
       end
     catch

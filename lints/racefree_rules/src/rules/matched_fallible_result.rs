@@ -79,7 +79,7 @@
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};
 use crate::story::{Story, process_words};
-use racefree_analysis::summary::{FunctionId, ItemKind, Misfit};
+use racefree_analysis::summary::{FunctionId, ItemKind, Misfit, ScopeKind};
 use racefree_analysis::value::{Origin, OriginKind, Shape, Value};
 use racefree_analysis::walk::Event;
 use racefree_analysis::{Process, Program};
@@ -104,7 +104,8 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
         }
         let summary = program.summary(id);
         for misfit in &summary.misfits {
-            if !summary.rescues(misfit.scope, "MatchError") {
+            let elsewhere = summary.in_scope(misfit.scope, |kind| matches!(kind, ScopeKind::Elsewhere | ScopeKind::AtTarget));
+            if !elsewhere && !summary.rescues(misfit.scope, "MatchError") {
                 findings.extend(finding(program, id, misfit));
             }
         }
@@ -510,7 +511,6 @@ defmodule View do
   def init(key), do: {:ok, key}
   def handle_info(:poll, key), do: {:noreply, {key, key |> Source.rows() |> or_none()}}
   def handle_info(:task, key), do: {:noreply, {key, Task.start(fn -> {:ok, _} = Source.rows(key) end)}}
-                                                                   # ^^^^^^^^ wrong: that a task runs the match is not asked
   defp or_none({:ok, rows}), do: rows
   defp or_none({:error, _}), do: []
 end

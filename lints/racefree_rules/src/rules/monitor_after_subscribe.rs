@@ -77,6 +77,7 @@ use crate::identity::{Identity, same_process};
 use crate::story::{Story, effect_words, first_point, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::FunctionId;
+use racefree_analysis::value::Value;
 use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
 
@@ -137,8 +138,7 @@ fn is_subscription(program: &Program<'_>, event: &Event<'_>) -> bool {
 }
 
 fn hands_over_self(event: &Event<'_>) -> bool {
-    use racefree_analysis::term::TermKind;
-    event.message().is_some_and(|message| message.term.any(&|kind| matches!(kind, TermKind::SelfPid)))
+    event.message().is_some_and(Value::holds_self)
 }
 
 /// Whether both go to one process that was looked up for each of them anew.
@@ -365,7 +365,7 @@ defmodule View do
     request = {:register, %{pid: me, name: name}}
     GenServer.call(GenServer.whereis(name), request)
     Process.monitor(GenServer.whereis(name))
-          # ^^^^^^^ warning: is monitored after the subscription
+          # ^^^^^^^ error: is monitored after the subscription
   end
 end
 "#,

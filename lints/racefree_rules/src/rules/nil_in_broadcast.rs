@@ -461,7 +461,6 @@ defmodule Consumers do
     |> Enum.map(&{&1, Process.whereis(&1)})
     |> Enum.reject(&match?({_, nil}, &1))
     |> Enum.each(fn {_, pid} -> send(pid, :go) end)
-                              # ^^^^ wrong: `match?` does not narrow
   end
 
   def b(keys) do
@@ -502,7 +501,6 @@ defmodule Consumers do
     |> Enum.each(fn
       {_, nil} -> :gone
       {_, pid} -> send(pid, :go)
-                # ^^^^ wrong: a nil that an earlier clause takes inside a tuple still reaches the next one
     end)
   end
 end
@@ -559,7 +557,6 @@ end
 #- /lib/topics.ex
 defmodule Topics do
   def publish(names), do: Safe.each(names, &send(Process.whereis(&1), :go))
-                                          # ^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
 end
 "#,
         );

@@ -597,7 +597,6 @@ end
 defmodule Jobs do
   def run(name) do
     send(Process.whereis(name), :run)
-  # ^^^^ wrong: the models do not say which exception a send to nil raises
   rescue
     ArgumentError -> :not_running
   end
@@ -790,7 +789,6 @@ defmodule Jobs do
   defp find(name), do: {name, Process.whereis(name)}
   defp deliver({_name, nil}), do: :gone
   defp deliver({_name, pid}), do: send(pid, :go)
-                                # ^^^^ wrong: a nil that an earlier clause takes inside a tuple still reaches the next one
 end
 "#,
         );
@@ -806,7 +804,6 @@ defmodule Jobs do
   def run(name), do: deliver(%{name: name, pid: Process.whereis(name)})
   defp deliver(%{pid: nil}), do: :gone
   defp deliver(%{pid: pid}), do: send(pid, :go)
-                               # ^^^^ wrong: a nil that an earlier clause takes inside a map still reaches the next one
 end
 "#,
         );
@@ -824,7 +821,6 @@ defmodule Jobs do
       {nil, _} -> :gone
       {_, nil} -> :gone
       {first, second} -> send(first, second)
-                       # ^^^^ wrong: a nil that an earlier clause takes inside a tuple still reaches the next one
     end
   end
 end
@@ -842,14 +838,12 @@ defmodule Jobs do
   def a(name) do
     job = %{pid: Process.whereis(name)}
     if job.pid, do: send(job.pid, :go)
-                  # ^^^^ wrong: a check of a field does not narrow the field
   end
 
   def b(name) do
     case %{pid: Process.whereis(name)} do
       %{pid: nil} -> :gone
       %{pid: pid} -> send(pid, :go)
-                   # ^^^^ wrong: a nil that an earlier clause takes inside a map still reaches the next one
     end
   end
 end
@@ -869,7 +863,6 @@ defmodule Jobs do
 
     case is_pid(pid) do
       true -> send(pid, :go)
-            # ^^^^ wrong: a test that is matched does not narrow what it tests
       false -> :gone
     end
   end
@@ -878,7 +871,6 @@ defmodule Jobs do
     pid = Process.whereis(name)
     true = is_pid(pid)
     send(pid, :go)
-  # ^^^^ wrong: a test that is matched does not narrow what it tests
   end
 end
 "#,
@@ -896,7 +888,6 @@ defmodule Jobs do
     case Process.whereis(name) do
       pid when pid in [nil, :undefined] -> :gone
       pid -> send(pid, :go)
-           # ^^^^ wrong: `in` with a list does not narrow
     end
   end
 end
@@ -1111,10 +1102,8 @@ end
 #- /lib/jobs.ex
 defmodule Jobs do
   def a(name), do: Safe.run(fn -> GenServer.call(Process.whereis(name), :run) end)
-                                # ^^^^^^^^^^^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
   def b(name), do: Safe.run(fn -> ask(name) end)
   defp ask(name), do: GenServer.call(Process.whereis(name), :run)
-                    # ^^^^^^^^^^^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
 end
 "#,
         );
@@ -1221,7 +1210,6 @@ defmodule Jobs do
   def run(name) do
     pid = Process.whereis(name)
     if pid not in [nil, self()], do: send(pid, :go)
-                                   # ^^^^ wrong: `in` with a list does not narrow
   end
 end
 "#,
@@ -1238,7 +1226,6 @@ defmodule Jobs do
   def run(name), do: deliver(Process.whereis(name))
   defp deliver(pid) when is_nil(pid), do: :gone
   defp deliver(pid), do: send(pid, :go)
-                       # ^^^^ wrong: a clause whose guard takes nil does not keep it from the clauses behind it
 end
 "#,
         );

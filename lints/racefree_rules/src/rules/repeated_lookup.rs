@@ -104,9 +104,11 @@ fn check_function(program: &Program<'_>, id: FunctionId) -> Option<Finding> {
             .iter()
             .filter(|later| later.first_item() != first.first_item() && is_again(program, first, later) && first.compatible(later, program))
             .collect();
-        let second = again.first()?;
+        let Some(second) = again.first() else { continue };
         let binding = again.iter().copied().chain([first]).any(|event| is_binding(event));
-        if binding && first.effect.kind == EffectKind::Call || again.len() > 1 {
+        // A message to nobody is lost, and that is all: it takes two steps that need an answer.
+        let waiting = again.iter().copied().chain([first]).filter(|event| !is_message(event)).count();
+        if waiting > 1 && (binding && first.effect.kind == EffectKind::Call || again.len() > 1) {
             return Some(finding(program, id, first, second, again.len() + 1));
         }
     }
@@ -125,6 +127,10 @@ fn is_again(program: &Program<'_>, first: &Event<'_>, later: &Event<'_>) -> bool
         (Some(a), Some(b)) => a.term == b.term && looked_up_apart(program, first, a, later, b),
         _ => false,
     }
+}
+
+fn is_message(event: &Event<'_>) -> bool {
+    matches!(event.effect.kind, EffectKind::Cast | EffectKind::Send)
 }
 
 /// A use that ties the caller to the very process it found.
@@ -422,7 +428,6 @@ defmodule Client do
   def a(name) do
     if pid = Process.whereis(name), do: GenServer.cast(pid, :a)
     if pid = Process.whereis(name), do: GenServer.cast(pid, :b)
-                                                 # ^^^^ wrong: a lookup with a nil branch is ready for a process that went
     if pid = Process.whereis(name), do: GenServer.cast(pid, :c)
   end
 end

@@ -163,6 +163,7 @@ fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, riva
             if fits
                 && !reported.contains(&offset)
                 && !is_checked(program, summary, offset, data)
+                && !is_read_again(program, id, summary, (index, metadata), offset)
                 && let Some(finding) = against(program, id, (index, metadata), (offset, data), rivals)
             {
                 reported.push(offset);
@@ -188,6 +189,22 @@ fn is_checked(program: &Program<'_>, summary: &Summary, offset: usize, data: &It
             .iter()
             .skip(offset + 1)
             .any(|later| later.control.has(data.observation) && program.item_reach(later) & ANY_READ != 0)
+}
+
+/// Whether the metadata is read once more after the data: a writer that came in between is noticed.
+fn is_read_again(program: &Program<'_>, id: FunctionId, summary: &Summary, metadata: (usize, &Item), offset: usize) -> bool {
+    let later = summary.items.iter().enumerate().skip(offset + 1);
+    let again = later.filter(|(_, item)| item.clause == metadata.1.clause && program.item_reach(item) & READ != 0);
+    let positions: Vec<usize> = again.map(|(position, _)| position).collect();
+    if positions.is_empty() {
+        return false;
+    }
+    let events = program.events(id, READ);
+    let first = events.iter().find(|event| event.first_item() == metadata.0);
+    first.is_some_and(|first| {
+        let mut after = events.iter().filter(|event| positions.contains(&event.first_item()));
+        after.any(|event| same_table(event.target(), first.target()) && event.compatible(first, program))
+    })
 }
 
 fn against(program: &Program<'_>, id: FunctionId, metadata: (usize, &Item), data: (usize, &Item), rivals: &[Rival<'_>]) -> Option<Finding> {
@@ -454,7 +471,6 @@ defmodule Storage do
 
     if from >= last do
       rows = :ets.lookup(:buffer, {key, last})
-                # ^^^^^^ wrong: metadata that is read again and compared is not taken for a check
       if :ets.lookup_element(:meta, key, 2) == last, do: rows, else: read(key, from)
     end
   end

@@ -556,7 +556,6 @@ defmodule Consumer do
   use GenServer
   def init(_), do: {:ok, Process.monitor(View)}
   def handle_call(:rows, _from, ref), do: {:reply, safely(fn -> View.rows() end), ref}
-                                                                   # ^^^^ wrong: the handlers around a closure's call in a wrapper are not seen
   def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
 
   defp safely(fun) do

@@ -62,6 +62,7 @@ use crate::story::{Story, effect_words, point, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{Effect, FunctionId, Item, ItemKind, Summary, Usage};
 use racefree_analysis::term::TermKind;
+use racefree_analysis::value::Value;
 use racefree_models::EffectKind;
 
 pub static RULE: Rule = Rule {
@@ -102,14 +103,39 @@ fn is_unchecked(item: &Item, effect: &Effect) -> bool {
     matches!(effect.kind, EffectKind::FileWrite | EffectKind::FileSync) && fails_by_value && item.usage == Usage::Discarded && !device
 }
 
+/// Whether both are about the same thing: some part of one parameter, the writer's state say, goes into both.
+fn share_a_parameter(a: &Item, b: &Item) -> bool {
+    let params = |item: &Item| -> Vec<u32> {
+        let mut found = Vec::new();
+        args(item).iter().for_each(|arg| arg.gather_params(&mut found));
+        found
+    };
+    let left = params(a);
+    params(b).iter().any(|param| left.contains(param))
+}
+
+fn args(item: &Item) -> &[Value] {
+    match &item.kind {
+        ItemKind::Effect(effect) => &effect.args,
+        ItemKind::Call { args, .. } => args,
+        ItemKind::Foreign { args, .. } => args,
+    }
+}
+
 fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, item: &Item, effect: &Effect) -> Option<Finding> {
-    let publish = summary.items.iter().skip(index + 1).find(|later| {
-        program.item_reach(later) & PUBLISHES != 0 && later.clause == item.clause && summary.compatible(item.arm, later.arm)
-    })?;
+    // Who syncs means the data to last; a file named on the spot may have nothing to do with what is published.
     let synced = summary
         .items
         .iter()
         .any(|other| other.clause == item.clause && matches!(&other.kind, ItemKind::Effect(effect) if effect.kind == EffectKind::FileSync));
+    let by_name = effect.target().is_some_and(|target| matches!(target.term.kind(), TermKind::Text(_)));
+    let related = synced || !by_name;
+    let publish = summary.items.iter().skip(index + 1).find(|later| {
+        program.item_reach(later) & PUBLISHES != 0
+            && later.clause == item.clause
+            && summary.compatible(item.arm, later.arm)
+            && (related || share_a_parameter(item, later))
+    })?;
     let tier = if synced { Tier::Certain } else { Tier::Likely };
     let place = point(program, id, item);
     let writer = process_words(program, id);
@@ -413,7 +439,6 @@ end
 defmodule Log do
   def note(text) do
     File.write("debug.log", text)
-       # ^^^^^ wrong: any later write to a table counts as a publication
     :ets.update_counter(:stats, :notes, 1)
   end
 end
