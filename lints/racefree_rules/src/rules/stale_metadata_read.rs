@@ -163,7 +163,7 @@ fn check_function(program: &Program<'_>, id: FunctionId, summary: &Summary, riva
             if fits
                 && !reported.contains(&offset)
                 && !is_checked(program, summary, offset, data)
-                && !is_read_again(program, id, summary, (index, metadata), offset)
+                && !is_read_again(program, id, summary, index, (offset, data))
                 && let Some(finding) = against(program, id, (index, metadata), (offset, data), rivals)
             {
                 reported.push(offset);
@@ -192,15 +192,17 @@ fn is_checked(program: &Program<'_>, summary: &Summary, offset: usize, data: &It
 }
 
 /// Whether the metadata is read once more after the data: a writer that came in between is noticed.
-fn is_read_again(program: &Program<'_>, id: FunctionId, summary: &Summary, metadata: (usize, &Item), offset: usize) -> bool {
-    let later = summary.items.iter().enumerate().skip(offset + 1);
-    let again = later.filter(|(_, item)| item.clause == metadata.1.clause && program.item_reach(item) & READ != 0);
+fn is_read_again(program: &Program<'_>, id: FunctionId, summary: &Summary, metadata: usize, data: (usize, &Item)) -> bool {
+    let later = summary.items.iter().enumerate().skip(data.0 + 1);
+    let again = later.filter(|(_, item)| {
+        item.clause == data.1.clause && summary.compatible(item.arm, data.1.arm) && program.item_reach(item) & READ != 0
+    });
     let positions: Vec<usize> = again.map(|(position, _)| position).collect();
     if positions.is_empty() {
         return false;
     }
     let events = program.events(id, READ);
-    let first = events.iter().find(|event| event.first_item() == metadata.0);
+    let first = events.iter().find(|event| event.first_item() == metadata);
     first.is_some_and(|first| {
         let mut after = events.iter().filter(|event| positions.contains(&event.first_item()));
         after.any(|event| same_table(event.target(), first.target()) && event.compatible(first, program))
