@@ -227,11 +227,25 @@ impl Gatherer<'_, '_> {
             }
             Callee::Dynamic { module, name } => match &module.kind {
                 ExprKind::Atom(module) => self.named(Some(*module), *name, arity),
+                ExprKind::Attribute(attribute) => {
+                    if let Some(module) = self.constant(*attribute) {
+                        self.named(Some(module), *name, arity);
+                    }
+                }
                 _ => self.expr(module),
             },
             Callee::Value(function) => self.expr(function),
         }
         self.exprs(&call.args);
+    }
+
+    /// The atom that an attribute of the module stands for.
+    fn constant(&self, attribute: Symbol) -> Option<Symbol> {
+        let attributes = &self.base.definitions.entry(self.module)?.module.attributes;
+        match attributes.iter().find(|(known, _)| *known == attribute)?.1.kind {
+            ExprKind::Atom(name) => Some(name),
+            _ => None,
+        }
     }
 
     fn named(&mut self, module: Option<Symbol>, name: Symbol, arity: u32) {

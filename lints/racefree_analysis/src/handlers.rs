@@ -98,9 +98,10 @@ impl Handlers {
         }
     }
 
-    /// Whether `server` has a clause of `role` for messages of this tag and size.
-    pub fn takes(&self, server: ModuleId, role: Role, tag: Symbol) -> bool {
-        self.by_tag.get(&(role, tag)).is_some_and(|takers| takers.iter().any(|taker| taker.server == server))
+    /// The clauses of `role` by which `server` takes messages of this tag.
+    pub fn clauses(&self, server: ModuleId, role: Role, tag: Symbol) -> Vec<(FunctionId, usize)> {
+        let takers = self.by_tag.get(&(role, tag)).map_or(&[][..], Vec::as_slice);
+        takers.iter().filter(|taker| taker.server == server).map(|taker| (taker.callback, taker.clause as usize)).collect()
     }
 }
 
@@ -152,6 +153,9 @@ impl Handlers {
         let own: Vec<FunctionId> = fitting().filter(|taker| taker.server == module).map(|taker| taker.callback).collect();
         if !own.is_empty() {
             return own;
+        }
+        if let Some(taker) = self.open.get(&(role, module)).and_then(|takers| takers.first()) {
+            return vec![taker.callback];
         }
         let mut all: Vec<FunctionId> = fitting().map(|taker| taker.callback).collect();
         all.dedup();

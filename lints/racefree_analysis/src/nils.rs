@@ -10,7 +10,6 @@ use crate::summary::{CatchKind, Effect, ExitHandling, FunctionId, Item, ItemKind
 use crate::term::{Term, TermKind};
 use crate::value::{Origin, Shape, Value};
 use racefree_models::OnNil;
-use racefree_syntax::core::Visibility;
 use std::sync::Arc;
 
 /// Requirements kept of one function.
@@ -66,7 +65,7 @@ type Callers = Vec<Vec<(FunctionId, usize)>>;
 
 fn callers(program: &Program<'_>) -> Callers {
     let mut callers: Callers = Vec::new();
-    for (id, _) in program.functions() {
+    for (id, _) in program.functions().filter(|(id, _)| !program.is_test(*id)) {
         callers.resize_with(callers.len().max(id.0 as usize + 1), Vec::new);
         for (index, item) in program.summary(id).items.iter().enumerate() {
             if let ItemKind::Call { callee, .. } = &item.kind {
@@ -80,10 +79,10 @@ fn callers(program: &Program<'_>) -> Callers {
     callers
 }
 
-/// Whether the failure can leave the code that is known: a private function all of whose callers handle it harms nobody.
+/// Whether the failure can leave the code that is known: a function all of whose callers handle it harms nobody. What nobody calls, others do.
 fn escapes(program: &Program<'_>, callers: &Callers, effect: &Effect, id: FunctionId, seen: &mut Vec<FunctionId>) -> bool {
     let own = callers.get(id.0 as usize).map_or(&[][..], Vec::as_slice);
-    if program.function(id).function.visibility == Visibility::Public || own.is_empty() {
+    if own.is_empty() || program.callback(id).is_some() {
         return true;
     }
     if seen.contains(&id) {
@@ -92,7 +91,7 @@ fn escapes(program: &Program<'_>, callers: &Callers, effect: &Effect, id: Functi
     seen.push(id);
     own.iter().any(|(caller, index)| {
         let summary = program.summary(*caller);
-        summary.items.get(*index).is_some_and(|item| !handled(summary, item, effect)) && escapes(program, callers, effect, *caller, seen)
+        summary.items.get(*index).is_some_and(|item| !handled(program, summary, item, effect)) && escapes(program, callers, effect, *caller, seen)
     })
 }
 
@@ -120,7 +119,7 @@ impl Search<'_, '_> {
     }
 
     fn effect(&mut self, id: FunctionId, summary: &Summary, index: usize, item: &Item, effect: &Effect, own: &mut Vec<Requirement>) {
-        if !matches!(effect.model.on_nil, OnNil::Exit | OnNil::Raise) || handled(summary, item, effect) {
+        if !matches!(effect.model.on_nil, OnNil::Exit | OnNil::Raise) || handled(self.program, summary, item, effect) {
             return;
         }
         let Some(target) = effect.target() else { return };
@@ -139,7 +138,7 @@ impl Search<'_, '_> {
             let (sink_function, sink_item) = requirement.sink;
             let sink = self.program.summary(sink_function).items.get(sink_item);
             let Some(ItemKind::Effect(effect)) = sink.map(|sink| &sink.kind) else { continue };
-            if requirement.way.len() >= TRAVEL_MAX || handled(summary, item, effect) {
+            if requirement.way.len() >= TRAVEL_MAX || handled(self.program, summary, item, effect) {
                 continue;
             }
             let given = Frame::new(args, &[]).value(&Value::symbolic(requirement.term.clone()));
@@ -170,15 +169,15 @@ impl Search<'_, '_> {
 }
 
 /// Whether what a nil target does is handled where the item stands.
-fn handled(summary: &Summary, item: &Item, effect: &Effect) -> bool {
+fn handled(program: &Program<'_>, summary: &Summary, item: &Item, effect: &Effect) -> bool {
     if summary.in_scope(item.scope, |kind| matches!(kind, ScopeKind::AtTarget)) {
         return true;
     }
     match effect.model.on_nil {
         OnNil::Exit => summary.exit_handling(item.scope) != ExitHandling::Uncaught,
         OnNil::Raise => {
-            let exceptions = &effect.model.raises;
-            let named = exceptions.iter().any(|exception| summary.rescues(item.scope, exception));
+            let exceptions = effect.model.raises.iter().chain([&program.models().conventions.bad_argument]);
+            let named = exceptions.into_iter().any(|exception| summary.rescues(item.scope, exception));
             named || summary.rescues(item.scope, "ErlangError") || catches_errors(summary, item)
         }
         OnNil::Fine | OnNil::Lost => true,

@@ -174,8 +174,9 @@ impl<'p> Program<'p> {
         self.base.handlers.resolve(&self.base, self.function(from).module, role, target, message)
     }
 
-    pub fn takes_message(&self, server: ModuleId, role: Role, tag: Symbol) -> bool {
-        self.base.handlers.takes(server, role, tag)
+    /// The callbacks, with their clauses, by which `server` takes messages of this tag.
+    pub fn clauses_for(&self, server: ModuleId, role: Role, tag: Symbol) -> Vec<(FunctionId, usize)> {
+        self.base.handlers.clauses(server, role, tag)
     }
 
     /// Where an observed nil reaches a function that fails on it.

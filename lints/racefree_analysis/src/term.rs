@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 /// Terms deeper than this are cut off: they become a [`TermKind::Cut`].
 pub const DEPTH_MAX: u16 = 12;
+/// So are terms of more nodes. A term that holds another one twice counts it twice: that is what walking it costs.
+pub const NODES_MAX: u32 = 2_000;
 
 #[derive(Debug, Clone)]
 pub struct Term(Arc<Node>);
@@ -16,6 +18,7 @@ pub struct Term(Arc<Node>);
 struct Node {
     kind: TermKind,
     hash: u64,
+    nodes: u32,
     depth: u16,
     /// Whether a parameter occurs in it: if not, substitution leaves it alone.
     open: bool,
@@ -55,9 +58,10 @@ pub enum TermKind {
 
 impl Term {
     pub fn new(kind: TermKind) -> Self {
-        let (mut depth, mut open) = (0, false);
+        let (mut depth, mut nodes, mut open) = (0, 1_u32, false);
         let mut visit = |term: &Self| {
             depth = depth.max(term.0.depth + 1);
+            nodes = nodes.saturating_add(term.0.nodes);
             open |= term.0.open;
         };
         match &kind {
@@ -69,11 +73,11 @@ impl Term {
         let mut hasher = rustc_hash::FxHasher::default();
         kind.hash(&mut hasher);
         let hash = hasher.finish();
-        if depth > DEPTH_MAX {
+        if depth > DEPTH_MAX || nodes > NODES_MAX {
             // What was cut off may speak of a parameter; that it did is forgotten with it, so a cut term never equals one seen from elsewhere.
-            return Self(Arc::new(Node { hash, kind: TermKind::Cut(hash), depth: 0, open: false }));
+            return Self(Arc::new(Node { hash, nodes: 1, kind: TermKind::Cut(hash), depth: 0, open: false }));
         }
-        Self(Arc::new(Node { hash, kind, depth, open }))
+        Self(Arc::new(Node { hash, nodes, kind, depth, open }))
     }
 
     pub fn atom(name: Symbol) -> Self {
@@ -139,17 +143,16 @@ impl Term {
     pub fn item(&self, index: u32) -> Self {
         match self.kind() {
             TermKind::Tuple(parts) => parts.get(index as usize).cloned().unwrap_or_else(|| self.clone()),
-            _ if self.depth() >= DEPTH_MAX => self.clone(),
             _ => Self::new(TermKind::Item(self.clone(), index)),
         }
     }
 
     pub fn field(&self, name: Symbol) -> Self {
-        if self.depth() >= DEPTH_MAX { self.clone() } else { Self::new(TermKind::Field(self.clone(), name)) }
+        Self::new(TermKind::Field(self.clone(), name))
     }
 
     pub fn element(&self) -> Self {
-        if self.depth() >= DEPTH_MAX { self.clone() } else { Self::new(TermKind::Element(self.clone())) }
+        Self::new(TermKind::Element(self.clone()))
     }
 
     /// Whether `wanted` holds for this term or a part of it.

@@ -10,14 +10,16 @@ use racefree_syntax::{Symbol, symbol};
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
-/// More alternatives than this become [`Shape::Any`] (nil and atoms with an origin are kept).
+/// More alternatives than this that are no atoms become [`Shape::Any`].
 pub const ALTERNATIVES_MAX: usize = 10;
-/// Atoms are kept up to this many.
+/// More atoms than this do too, except an observed nil: none is ever lost.
 pub const ATOMS_MAX: usize = 20;
 /// Structure below this depth is forgotten.
 pub const DEPTH_MAX: usize = 6;
-/// A value in a summary has no more alternatives than this, those of its parts included.
+/// A value in a summary has no more parts than this.
 pub const PARTS_MAX: usize = 96;
+/// A value of more parts than this is settled even while its function is evaluated.
+const NESTED_MAX: usize = 1_000;
 
 #[derive(Debug, Clone)]
 pub struct Value {
@@ -163,6 +165,35 @@ impl Alt {
         Self { shape, origin: None }
     }
 
+    fn is_observed_nil(&self) -> bool {
+        self.origin.is_some() && matches!(self.shape, Shape::Atom(atom) if is_absent(atom))
+    }
+
+    fn settled_within(&self, depth: usize, parts_left: &mut usize) -> Self {
+        let affordable = if depth == 0 { 0 } else { *parts_left };
+        let shape = match &self.shape {
+            Shape::Tuple(parts) if parts.len() <= affordable => {
+                *parts_left -= parts.len();
+                Shape::Tuple(parts.iter().map(|part| part.settled_within(depth - 1, parts_left)).collect())
+            }
+            Shape::List(element) if affordable > 0 => {
+                *parts_left -= 1;
+                Shape::List(Arc::new(element.settled_within(depth - 1, parts_left)))
+            }
+            Shape::Map(map) if depth > 0 => {
+                // A map that lacks a field gives anything for it: of a wide one the first fields stay.
+                let paid = map.fields.len().min(*parts_left);
+                *parts_left -= paid;
+                let field = |(name, value): &(Symbol, Value)| (*name, value.settled_within(depth - 1, parts_left));
+                let fields = map.fields.iter().take(paid).map(field).collect();
+                Shape::Map(Arc::new(MapShape { struct_name: map.struct_name, base: map.base.clone(), fields }))
+            }
+            Shape::Closure(_) | Shape::Tuple(_) | Shape::List(_) | Shape::Map(_) => Shape::Any,
+            other => other.clone(),
+        };
+        Self { shape, origin: self.origin.clone() }
+    }
+
     /// The same kind of thing from the same observation: not worth keeping twice.
     fn covers(&self, other: &Self) -> bool {
         if let (Some(mine), Some(theirs)) = (&self.origin, &other.origin)
@@ -210,7 +241,7 @@ impl Value {
     /// A tuple written out: each part keeps its own dependencies, so that taking it apart again loses nothing.
     pub fn tuple(parts: Vec<Self>) -> Self {
         let term = tuple_term(&parts);
-        Self::of(Shape::Tuple(parts.into()), term)
+        Self::of(Shape::Tuple(parts.into()), term).bounded()
     }
 
     /// What the value or any part of it depends on.
@@ -225,7 +256,12 @@ impl Value {
 
     pub fn list(element: Self, term: Term) -> Self {
         let deps = element.deps;
-        Self { deps, ..Self::of(Shape::List(Arc::new(element)), term) }
+        Self { deps, ..Self::of(Shape::List(Arc::new(element)), term) }.bounded()
+    }
+
+    pub fn map(map: MapShape, term: Term) -> Self {
+        let deps = map.fields.iter().fold(Deps::default(), |deps, (_, value)| deps.join(value.deps));
+        Self { deps, ..Self::of(Shape::Map(Arc::new(map)), term) }.bounded()
     }
 
     pub fn is_never(&self) -> bool {
@@ -238,6 +274,9 @@ impl Value {
     }
 
     /// One value that stands for both. The term stays only when both agree.
+    ///
+    /// Laws, for the kinds of things that a value may be (of a tuple its size): idempotent; commutative and associative as long as the caps
+    /// admit all that comes together, and where they do not, every order gives [`Shape::Any`] in place of some. No observed nil is lost.
     pub fn join(mut self, other: Self, site: &Term) -> Self {
         if self.is_never() {
             return Self { deps: self.deps.join(other.deps), ..other };
@@ -292,11 +331,18 @@ impl Value {
             }
             _ => {}
         }
-        if self.alts.len() < ALTERNATIVES_MAX || (matches!(alt.shape, Shape::Atom(_)) && self.alts.len() < ATOMS_MAX) {
+        if self.has_room_for(&alt) {
             self.alts.push(alt);
         } else if !self.alts.iter().any(|known| matches!(known.shape, Shape::Any)) {
             self.alts.push(Alt::new(Shape::Any));
         }
+    }
+
+    /// Atoms and others are counted apart, so that the order in which they come does not decide what is kept.
+    fn has_room_for(&self, alt: &Alt) -> bool {
+        let is_atom = |alt: &Alt| matches!(alt.shape, Shape::Atom(_));
+        let max = if is_atom(alt) { ATOMS_MAX } else { ALTERNATIVES_MAX };
+        self.alts.len() < max || alt.is_observed_nil() || self.alts.iter().filter(|known| is_atom(known) == is_atom(alt)).count() < max
     }
 
     /// The alternatives for which `keep` holds.
@@ -448,25 +494,40 @@ impl Value {
         self.settled_within(depth, &mut { PARTS_MAX })
     }
 
+    /// Invariant: whoever opens a structure pays for one alternative of each part. A part that cannot pay for its others becomes "anything",
+    /// besides an observed nil: so there are at most two alternatives for each part paid for.
     fn settled_within(&self, depth: usize, parts_left: &mut usize) -> Self {
-        let mut settle = |alt: &Alt| -> Alt {
-            *parts_left = parts_left.saturating_sub(1);
-            let cut = depth == 0 || *parts_left == 0;
-            let shape = match &alt.shape {
-                Shape::Closure(_) => Shape::Any,
-                Shape::Tuple(_) | Shape::List(_) | Shape::Map(_) if cut => Shape::Any,
-                Shape::Tuple(parts) => Shape::Tuple(parts.iter().map(|part| part.settled_within(depth - 1, parts_left)).collect()),
-                Shape::List(element) => Shape::List(Arc::new(element.settled_within(depth - 1, parts_left))),
-                Shape::Map(map) => Shape::Map(Arc::new(MapShape {
-                    struct_name: map.struct_name,
-                    base: map.base.clone(),
-                    fields: map.fields.iter().map(|(name, value)| (*name, value.settled_within(depth - 1, parts_left))).collect(),
-                })),
-                other => other.clone(),
-            };
-            Alt { shape, origin: alt.origin.clone() }
+        let others = self.alts.len().saturating_sub(1);
+        let alts = if others > *parts_left {
+            let nil = self.alts.iter().find(|alt| alt.is_observed_nil()).cloned();
+            nil.into_iter().chain([Alt::new(Shape::Any)]).collect()
+        } else {
+            *parts_left -= others;
+            self.alts.iter().map(|alt| alt.settled_within(depth, parts_left)).collect()
         };
-        Self { alts: self.alts.iter().map(&mut settle).collect(), term: self.term.clone(), deps: self.deps }
+        Self { alts, term: self.term.clone(), deps: self.deps }
+    }
+
+    /// The value itself unless its parts, counted as often as they are reached, are too many to walk.
+    pub(crate) fn bounded(self) -> Self {
+        if self.fits(&mut { NESTED_MAX }) {
+            return self;
+        }
+        let deps = self.all_deps();
+        self.settled(DEPTH_MAX).with_deps(deps)
+    }
+
+    fn fits(&self, parts_left: &mut usize) -> bool {
+        self.alts.iter().all(|alt| {
+            let Some(left) = parts_left.checked_sub(1) else { return false };
+            *parts_left = left;
+            match &alt.shape {
+                Shape::Tuple(parts) => parts.iter().all(|part| part.fits(parts_left)),
+                Shape::List(element) => element.fits(parts_left),
+                Shape::Map(map) => map.fields.iter().all(|(_, value)| value.fits(parts_left)),
+                _ => true,
+            }
+        })
     }
 
     /// The atoms it may be.
@@ -528,7 +589,7 @@ fn alike(a: &Value, b: &Value, depth: usize) -> bool {
     match (a.alts.first().map(|alt| &alt.shape), b.alts.first().map(|alt| &alt.shape)) {
         (Some(Shape::Atom(a)), Some(Shape::Atom(b))) => a == b,
         (Some(Shape::Tuple(a)), Some(Shape::Tuple(b))) => {
-            depth > 0 && a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| alike(a, b, depth - 1))
+            a.len() == b.len() && (depth == 0 || a.iter().zip(b.iter()).all(|(a, b)| alike(a, b, depth - 1)))
         }
         (Some(Shape::Atom(_) | Shape::Tuple(_)), _) | (_, Some(Shape::Atom(_) | Shape::Tuple(_))) => false,
         _ => true,

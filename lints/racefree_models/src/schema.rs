@@ -294,6 +294,8 @@ pub struct Conventions {
     pub reply: String,
     /// The tag of a callback's answer without a reply.
     pub no_reply: String,
+    /// The tag of a callback's answer that ends the server, with the reason behind it.
+    pub stop: String,
     /// The tag of what a callback asks to be run right after it.
     pub go_on: String,
     /// The tag of the message that tells of a monitored process's end.

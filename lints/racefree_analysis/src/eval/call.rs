@@ -2,12 +2,13 @@
 
 use super::Evaluator;
 use super::instantiate::Frame;
+use super::pattern::is_irrefutable;
 use crate::resolve::Local;
 use crate::summary::{FunctionId, ItemKind, ModuleId, ScopeKind, Shield, Summary, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, OriginKind, Shape, Value};
 use racefree_models::{EffectKind, Runs};
-use racefree_syntax::core::{Call, Callee, Expr, ExprKind, Function};
+use racefree_syntax::core::{Call, Callee, Expr, ExprKind, Function, Pattern};
 use racefree_syntax::{Span, Symbol};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -55,7 +56,11 @@ impl<'p> Evaluator<'_, 'p> {
             return Value::never(self.site(span));
         }
         match local {
-            Local::Program(id) => self.call_program(id, args, span, call.name_span, usage),
+            Local::Program(id) => {
+                let value = self.call_program(id, args, span, call.name_span, usage);
+                self.after_clauses(id, call);
+                value
+            }
             Local::Library(module) => {
                 let value = self.call_named(module, name, args, span, call.name_span, usage);
                 self.after_call(module, name, call);
@@ -67,6 +72,14 @@ impl<'p> Evaluator<'_, 'p> {
                 self.after_call(prelude, name, call);
                 value
             }
+        }
+    }
+
+    /// A function that raises for some arguments and came back: they were others.
+    fn after_clauses(&mut self, id: FunctionId, call: &'p Call) {
+        let raises = self.summaries.get(id).is_some_and(|summary| summary.clauses.iter().any(|clause| clause.diverges));
+        if raises && !self.diverged {
+            self.assume_clauses(id, call, &|_| true);
         }
     }
 
@@ -222,6 +235,12 @@ impl<'p> Evaluator<'_, 'p> {
             let possible = clause.params.iter().zip(args).all(|(pattern, arg)| arg.is_never() || !self.narrow(arg, pattern).is_never());
             if possible {
                 mask |= 1 << index;
+            }
+            let takes = |(pattern, arg): (&'p Pattern, &Value)| {
+                is_irrefutable(pattern) || (!arg.is_never() && arg.alts.iter().all(|alt| self.surely_matches(&alt.shape, pattern)))
+            };
+            if possible && clause.guard.is_none() && clause.params.iter().zip(args).all(takes) {
+                break;
             }
         }
         if mask == 0 { u64::MAX } else { mask }

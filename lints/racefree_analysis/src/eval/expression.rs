@@ -186,6 +186,9 @@ impl<'p> Evaluator<'_, 'p> {
         }
         self.narrow_source(value, pattern, &narrowed);
         self.bind(pattern, &narrowed);
+        if let (PatternKind::Bind(id), ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..)) = (&pattern.kind, &value.kind) {
+            self.tests.insert(*id, value);
+        }
         narrowed
     }
 
@@ -323,7 +326,11 @@ impl<'p> Evaluator<'_, 'p> {
                 WithStep::Bind { pattern, guard, value } => {
                     let found = self.expression(value, Usage::Used);
                     deps = deps.join(found.all_deps());
-                    failing = failing.join(self.exclude(&found, pattern), &site);
+                    let refused = match guard {
+                        Some(guard) => self.exclude_guarded(&found, pattern, guard),
+                        None => self.exclude(&found, pattern),
+                    };
+                    failing = failing.join(refused, &site);
                     let mut narrowed = self.narrow(&found, pattern);
                     if narrowed.is_never() {
                         narrowed = Value::any(found.term.clone()).with_deps(found.deps);

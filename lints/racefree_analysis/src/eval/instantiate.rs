@@ -27,7 +27,7 @@ impl<'a> Frame<'a> {
     /// `value` with this call's arguments in the parameters' place.
     pub(crate) fn value(&self, value: &Value) -> Value {
         self.parts_left.set(PARTS_MAX);
-        self.part(value, 0)
+        self.part(value, 0).bounded()
     }
 
     fn part(&self, value: &Value, depth: usize) -> Value {

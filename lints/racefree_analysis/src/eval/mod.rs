@@ -24,7 +24,7 @@ use crate::summary::{
 };
 use crate::term::Term;
 use crate::value::{Deps, Value};
-use racefree_syntax::core::{Clause, Module, VarId};
+use racefree_syntax::core::{Clause, Expr, Module, VarId};
 use racefree_syntax::{FileId, Span, Symbol};
 use rustc_hash::FxHashMap;
 
@@ -57,6 +57,8 @@ pub(crate) struct Evaluator<'a, 'p> {
     param_closures: Vec<ParamClosure>,
     closures: Vec<ClosureCode<'p>>,
     attributes: FxHashMap<Symbol, Value>,
+    /// Variables bound to the answer of a test: what is known of the answer is known of what was tested.
+    tests: FxHashMap<VarId, &'p Expr>,
     clause: u16,
     arm: ArmId,
     scope: ScopeId,
@@ -95,6 +97,7 @@ pub(crate) fn evaluate<'p>(base: &Base<'p>, summaries: &dyn Summaries, function:
         param_closures: Vec::new(),
         closures: Vec::new(),
         attributes: FxHashMap::default(),
+        tests: FxHashMap::default(),
         clause: 0,
         arm: ArmId(0),
         scope: ScopeId(0),
@@ -132,6 +135,7 @@ impl<'p> Evaluator<'_, 'p> {
         self.env.resize(clause.variables as usize, Value::any(nothing));
         self.undo.clear();
         self.closures.clear();
+        self.tests.clear();
         self.arms.push(Arm { fork, parent: Some(ArmId(0)) });
         self.arm = ArmId(self.arms.len() as u32 - 1);
         self.scope = ScopeId(0);

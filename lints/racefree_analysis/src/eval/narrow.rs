@@ -3,8 +3,10 @@
 use super::Evaluator;
 use super::pattern::{atom_of, with_field};
 use crate::resolve::Local;
-use crate::value::Value;
+use crate::summary::FunctionId;
+use crate::value::{Shape, Value};
 use racefree_models::Test;
+use racefree_syntax::Symbol;
 use racefree_syntax::core::{Call, Callee, CaseClause, Expr, ExprKind, Pattern, PatternKind, VarId};
 
 impl<'p> Evaluator<'_, 'p> {
@@ -64,6 +66,10 @@ impl<'p> Evaluator<'_, 'p> {
     fn assume_variable(&mut self, id: VarId, at: &Expr, truth: bool) {
         let value = self.variable(id, at.span);
         self.refine(id, if truth { value.truthy() } else { value.falsy() });
+        if let Some(test) = self.tests.remove(&id) {
+            self.assume(test, truth);
+            self.tests.insert(id, test);
+        }
     }
 
     fn assume_call(&mut self, call: &'p Call, truth: bool) {
@@ -74,9 +80,13 @@ impl<'p> Evaluator<'_, 'p> {
             Callee::Local(name) => match self.base.definitions.local(self.base.models, self.module_id, name, call.args.len() as u32) {
                 Local::Unknown => self.base.prelude,
                 Local::Library(module) => module,
-                Local::Program(_) | Local::Record(..) => return,
+                Local::Program(id) => return self.assume_clauses(id, call, &|returns| answers(returns, truth)),
+                Local::Record(..) => return,
             },
-            Callee::Remote { module, .. } => module,
+            Callee::Remote { module, name } => match self.base.definitions.remote(module, name, call.args.len() as u32) {
+                Some(id) => return self.assume_clauses(id, call, &|returns| answers(returns, truth)),
+                None => module,
+            },
             Callee::Dynamic { .. } | Callee::Value(_) => return,
         };
         let (Callee::Local(name) | Callee::Remote { name, .. }) = call.callee else { return };
@@ -99,6 +109,34 @@ impl<'p> Evaluator<'_, 'p> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Takes it that a function of the program answered by a clause of which `wanted` holds: its variables are what those clauses take.
+    pub(super) fn assume_clauses(&mut self, id: FunctionId, call: &'p Call, wanted: &dyn Fn(&Value) -> bool) {
+        let (base, summaries) = (self.base, self.summaries);
+        let (Some(entry), Some(summary)) = (base.definitions.function(id), summaries.get(id)) else { return };
+        if entry.function.clauses.len() < 2 || entry.function.clauses.len() > CLAUSES_MAX {
+            return;
+        }
+        for (index, arg) in call.args.iter().enumerate() {
+            let ExprKind::Var(variable) = arg.kind else { continue };
+            let mut left = self.variable(variable, arg.span);
+            let mut taken = Value::never(left.term.clone()).with_deps(left.deps);
+            for (clause, known) in entry.function.clauses.iter().zip(&summary.clauses) {
+                let Some(pattern) = clause.params.get(index) else { return };
+                if !known.diverges && wanted(&known.returns) {
+                    let term = left.term.clone();
+                    taken = taken.join(self.narrow(&left, pattern), &term);
+                }
+                let others = clause.params.iter().enumerate().all(|(other, pattern)| other == index || super::pattern::is_irrefutable(pattern));
+                if others && clause.guard.is_none() {
+                    left = self.exclude(&left, pattern);
+                }
+            }
+            if !taken.is_never() {
+                self.refine(variable, taken);
+            }
         }
     }
 
@@ -147,10 +185,28 @@ impl<'p> Evaluator<'_, 'p> {
         self.refine(id, narrowed);
     }
 
+    pub(super) fn program_callee(&self, call: &Call) -> Option<FunctionId> {
+        let arity = call.args.len() as u32;
+        match &call.callee {
+            Callee::Local(name) => match self.base.definitions.local(self.base.models, self.module_id, *name, arity) {
+                Local::Program(id) => Some(id),
+                _ => None,
+            },
+            Callee::Remote { module, name } => self.base.definitions.remote(*module, *name, arity),
+            Callee::Dynamic { .. } | Callee::Value(_) => None,
+        }
+    }
+
     /// The value that was matched came from these variables: they are narrowed too.
     pub(super) fn narrow_source(&mut self, source: &'p Expr, pattern: &'p Pattern, narrowed: &Value) {
         match (&source.kind, &pattern.kind) {
             (ExprKind::Var(id), _) => self.refine(*id, narrowed.clone()),
+            (ExprKind::Call(call), PatternKind::Atom(answer)) if self.program_callee(call).is_some() => {
+                if let Some(id) = self.program_callee(call) {
+                    let answer = *answer;
+                    self.assume_clauses(id, call, &|returns| may_be(returns, answer));
+                }
+            }
             (ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..), PatternKind::Atom(answer)) => {
                 match answer.as_str() {
                     "true" => self.assume(source, true),
@@ -185,4 +241,24 @@ impl<'p> Evaluator<'_, 'p> {
         }
         left
     }
+}
+
+/// Functions with more clauses than this are not looked into for what an answer says of the arguments.
+const CLAUSES_MAX: usize = 12;
+
+/// Whether the value may be true, or may be nil or false.
+fn answers(value: &Value, truth: bool) -> bool {
+    value.alts.iter().any(|alt| match alt.shape {
+        Shape::Atom(atom) => crate::value::is_falsy(atom) != truth,
+        Shape::Any | Shape::Symbolic { .. } => true,
+        _ => truth,
+    })
+}
+
+fn may_be(value: &Value, atom: Symbol) -> bool {
+    value.alts.iter().any(|alt| match alt.shape {
+        Shape::Atom(known) => known == atom,
+        Shape::Any | Shape::Symbolic { .. } => true,
+        _ => false,
+    })
 }

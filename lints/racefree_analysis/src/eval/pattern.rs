@@ -219,8 +219,7 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     pub(super) fn map_of(&self, fields: Vec<(Symbol, Value)>, struct_name: Option<Symbol>, base: Option<Term>, term: Term) -> Value {
-        let deps = fields.iter().fold(crate::value::Deps::default(), |deps, (_, value)| deps.join(value.deps));
-        Value::of(Shape::Map(Arc::new(MapShape { struct_name, fields, base })), term).with_deps(deps)
+        Value::map(MapShape { struct_name, fields, base }, term)
     }
 }
 

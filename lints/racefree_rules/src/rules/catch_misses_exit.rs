@@ -53,7 +53,8 @@ use crate::finding::{Finding, Place, Severity, Tier};
 use crate::handlers::{body, is_harmless, plain_request};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
-use racefree_analysis::summary::{CatchKind, FunctionId, Summary, Try, Usage};
+use racefree_analysis::summary::{CatchKind, FunctionId, Item, ItemKind, Summary, Try, Usage};
+use racefree_analysis::term::TermKind;
 use racefree_syntax::Span;
 
 pub static RULE: Rule = Rule {
@@ -93,12 +94,12 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     }
     // A hard match in the body may be what the handler is for.
     let matched = body(summary, index, tried).any(|item| matches!(item.usage, Usage::Matched(_)));
-    let tier = if matched { Tier::Likely } else { Tier::Certain };
+    let tier = if matched || !is_all(tried, request, call) { Tier::Likely } else { Tier::Certain };
     let message = format!("{kind} never takes an exit, and a call of another process fails by an exit");
     let place = Place { file: program.file_of(id), span };
     let caller = process_words(program, id);
     let words = match &call.kind {
-        racefree_analysis::summary::ItemKind::Effect(effect) => crate::story::effect_words(effect),
+        ItemKind::Effect(effect) => crate::story::effect_words(effect),
         _ => "the call".to_string(),
     };
     Some(
@@ -110,6 +111,17 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
             .help("Catch the kind that comes: `catch :exit, _ -> …`.")
             .done(),
     )
+}
+
+/// Whether nothing is done with the answer inside the body: it is the body's own value, or nobody looks at it.
+fn is_all(tried: &Try, request: &Item, call: &Item) -> bool {
+    let ItemKind::Effect(effect) = &call.kind else { return false };
+    let plain = match tried.body_value.term.kind() {
+        TermKind::Apply { module, name, .. } => *module == effect.module && *name == effect.name || matches!(request.kind, ItemKind::Call { .. }),
+        TermKind::Atom(_) => true,
+        _ => false,
+    };
+    plain || request.usage == Usage::Discarded
 }
 
 /// The handler that was meant for the failure: named by its place and in words.

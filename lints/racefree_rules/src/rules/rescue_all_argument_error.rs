@@ -68,6 +68,8 @@ use crate::finding::{Finding, Place, Severity, Tier};
 use crate::story::{Story, effect_words, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, Item, ItemKind, RescueSummary, ScopeKind, Summary, Try};
+use racefree_analysis::term::Term;
+use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
 
 pub static RULE: Rule = Rule {
@@ -96,7 +98,7 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
         let summary = program.summary(id);
         for (index, tried) in summary.tries.iter().enumerate() {
-            let rescue = tried.rescues.iter().find(|r| !r.diverges && !r.binds && r.exceptions.iter().any(|e| e.as_str() == name));
+            let rescue = tried.rescues.iter().find(|r| !r.diverges && !r.binds && r.exceptions.iter().all(|e| e.as_str() == name) && !r.exceptions.is_empty());
             if let Some(rescue) = rescue {
                 findings.extend(finding(program, id, summary, index, tried, rescue));
             }
@@ -125,8 +127,8 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     cover.beside = true;
     cover.items(program, id, &items);
     let table = cover.table?;
-    let uses = items.iter().filter(|item| program.item_reach(item) & TABLE != 0 && matches!(item.kind, ItemKind::Call { .. })).count();
-    let beside = cover.functions.iter().filter(|function| program.summary(**function).reach & TABLE == 0).count();
+    let uses = tables_used(program, id, tried);
+    let beside = cover.functions.iter().filter(|function| program.summary(**function).reach & TABLE == 0 && !cover.visited.contains(function)).count();
     let broad = beside >= BROAD || uses > 1;
     // A handler that does something about it, or tells somebody, hides nothing.
     if summary.items.iter().any(|item| summary.in_scope(item.scope, |kind| kind == ScopeKind::Handler(index as u32))) {
@@ -163,6 +165,19 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
             .help("Put the rescue around the one operation that may find its table gone.")
             .done(),
     )
+}
+
+/// How many tables, or registries, the body works with.
+fn tables_used(program: &Program<'_>, id: FunctionId, tried: &Try) -> usize {
+    let events = program.events(id, TABLE);
+    let inside = |event: &&Event<'_>| (tried.first as usize..tried.last as usize).contains(&event.first_item()) && event.path.len() > 1;
+    let mut found: Vec<&Term> = Vec::new();
+    for target in events.iter().filter(inside).filter_map(|event| event.target()) {
+        if !found.contains(&&target.term) {
+            found.push(&target.term);
+        }
+    }
+    found.len()
 }
 
 /// The items whose bad arguments this rescue takes: those in its body, in this process, that no inner handler takes first.

@@ -191,7 +191,7 @@ fn is_checked(program: &Program<'_>, summary: &Summary, offset: usize, data: &It
             .any(|later| later.control.has(data.observation) && program.item_reach(later) & ANY_READ != 0)
 }
 
-/// Whether the metadata is read once more after the data: a writer that came in between is noticed.
+/// Whether the metadata is read once more after the data, and looked at: a writer that came in between is noticed.
 fn is_read_again(program: &Program<'_>, id: FunctionId, summary: &Summary, metadata: usize, data: (usize, &Item)) -> bool {
     let later = summary.items.iter().enumerate().skip(data.0 + 1);
     let again = later.filter(|(_, item)| {
@@ -205,8 +205,17 @@ fn is_read_again(program: &Program<'_>, id: FunctionId, summary: &Summary, metad
     let first = events.iter().find(|event| event.first_item() == metadata);
     first.is_some_and(|first| {
         let mut after = events.iter().filter(|event| positions.contains(&event.first_item()));
-        after.any(|event| same_table(event.target(), first.target()) && event.compatible(first, program))
+        after.any(|event| {
+            same_table(event.target(), first.target()) && event.compatible(first, program) && decides(summary, event.first_item())
+        })
     })
+}
+
+/// Whether something depends on what this item observed: a later step, or which value is returned.
+fn decides(summary: &Summary, index: usize) -> bool {
+    let Some(item) = summary.items.get(index).filter(|item| item.observation != Deps::default()) else { return false };
+    let later = summary.items.iter().skip(index + 1).any(|later| later.control.has(item.observation));
+    later || summary.clauses.get(item.clause as usize).is_some_and(|clause| clause.returns.deps.has(item.observation))
 }
 
 fn against(program: &Program<'_>, id: FunctionId, metadata: (usize, &Item), data: (usize, &Item), rivals: &[Rival<'_>]) -> Option<Finding> {

@@ -82,7 +82,7 @@ use crate::story::{Story, effect_words, server_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{ExitHandling, FunctionId, ModuleId, ScopeKind};
 use racefree_analysis::term::Term;
-use racefree_analysis::value::{Shape, Value};
+use racefree_analysis::value::{Alt, Shape, Value};
 use racefree_analysis::walk::Event;
 use racefree_models::{EffectKind, Role};
 use racefree_syntax::{Symbol, symbol};
@@ -197,12 +197,12 @@ fn watches(program: &Program<'_>, server: ModuleId, known: &Known) -> Vec<Watch>
             let watched = by_request.or_else(|| program.server_named(target));
             let tag = message_tag(program, &event);
             if let Some(watched) = watched.filter(|watched| *watched != server)
-                && program.takes_message(server, Role::Info, tag)
+                && ends_cleanly(program, server, tag)
             {
                 found.push(Watch {
                     watched,
                     set_in: run_of(program, root, &event),
-                    many: in_loop(program, &event),
+                    many: is_one_of_many(program, &event),
                     place: event.place(program),
                     tag,
                 });
@@ -210,6 +210,22 @@ fn watches(program: &Program<'_>, server: ModuleId, known: &Known) -> Vec<Watch>
         }
     }
     found
+}
+
+/// Whether the server handles the message, and does not just stop for the same reason: that would be a crash too.
+fn ends_cleanly(program: &Program<'_>, server: ModuleId, tag: Symbol) -> bool {
+    let stop = program.models().conventions.stop.as_str();
+    let repeats = |answer: &Alt| match &answer.shape {
+        Shape::Tuple(parts) => {
+            let stops = parts.first().is_some_and(|first| first.atoms().any(|atom| atom.as_str() == stop));
+            stops && parts.get(1).is_some_and(|reason| reason.term.root_param() == Some(0))
+        }
+        _ => false,
+    };
+    program.clauses_for(server, Role::Info, tag).into_iter().any(|(callback, clause)| {
+        let answer = program.summary(callback).clauses.get(clause).map(|clause| &clause.returns);
+        answer.is_some_and(|answer| answer.is_never() || !answer.alts.iter().all(repeats))
+    })
 }
 
 /// The tag of the message that this monitor sends: its option, or the usual one.
@@ -231,7 +247,7 @@ fn watched_by<'w>(program: &Program<'_>, server: ModuleId, root: FunctionId, eve
         return None;
     }
     let called = called_server(program, event)?;
-    let (run, many) = (run_of(program, root, event), in_loop(program, event));
+    let (run, many) = (run_of(program, root, event), is_one_of_many(program, event));
     watches.iter().find(|watch| watch.watched == called && called != server && watch.set_in != run && watch.many == many)
 }
 
@@ -240,8 +256,9 @@ fn run_of(program: &Program<'_>, root: FunctionId, event: &Event<'_>) -> (Functi
     (root, program.summary(root).items.get(event.first_item()).map_or(0, |item| item.clause))
 }
 
-fn in_loop(program: &Program<'_>, event: &Event<'_>) -> bool {
-    event.within(program, |kind| matches!(kind, ScopeKind::Loop(_)))
+/// Whether the process is one of many: another one at each turn of a loop.
+fn is_one_of_many(program: &Program<'_>, event: &Event<'_>) -> bool {
+    event.within(program, |kind| matches!(kind, ScopeKind::Loop(_))) && event.target().is_some_and(|target| !target.term.is_stable())
 }
 
 fn called_server(program: &Program<'_>, event: &Event<'_>) -> Option<ModuleId> {
