@@ -1,7 +1,7 @@
 //! What the rules about exception handlers share: which exits a list of reasons takes, and what a `try` covers.
 
 use racefree_analysis::Program;
-use racefree_analysis::summary::{CatchKind, CatchPattern, Item, ItemKind, ScopeKind, Summary, Try};
+use racefree_analysis::summary::{CatchKind, CatchPattern, CatchSummary, Item, ItemKind, ScopeKind, Summary, Try};
 use racefree_models::{EffectKind, ExitReason, Returns};
 use racefree_syntax::Symbol;
 use racefree_syntax::core::{Pattern, PatternKind};
@@ -10,11 +10,16 @@ use racefree_syntax::core::{Pattern, PatternKind};
 pub(crate) fn exits_taken<'m>(program: &'m Program<'_>, tried: &Try) -> (Vec<&'m ExitReason>, Vec<&'m ExitReason>) {
     program.models().exit_reasons.iter().partition(|reason| {
         let exits = tried.catches.iter().filter(|catch| matches!(catch.kind, CatchKind::Exit | CatchKind::All));
-        exits.into_iter().any(|catch| match &catch.pattern {
-            CatchPattern::All => true,
-            CatchPattern::Some { pattern, guard_atoms } => takes(pattern, &reason.shape, guard_atoms.as_deref()),
-        })
+        exits.into_iter().any(|catch| takes_exit(catch, reason))
     })
+}
+
+/// Whether the clause takes this way to exit.
+pub(crate) fn takes_exit(catch: &CatchSummary, reason: &ExitReason) -> bool {
+    match &catch.pattern {
+        CatchPattern::All => true,
+        CatchPattern::Some { pattern, guard_atoms } => takes(pattern, &reason.shape, guard_atoms.as_deref()),
+    }
 }
 
 /// Whether the pattern takes every value of this shape. A guard takes those whose atom it names.

@@ -183,6 +183,7 @@ fn replies_and_goes_on(answer: &Alt, reply: &str, go_on: &str) -> bool {
         })
 }
 
+/// Likely at best: that the request is a removal rests on its name.
 fn finding(
     program: &Program<'_>,
     id: FunctionId,
@@ -194,9 +195,8 @@ fn finding(
 ) -> Finding {
     let remover = process_words(program, id);
     let server = server_words(program, handled.server);
-    let tier = if handled.proven { Tier::Certain } else { Tier::Likely };
     let message = format!("the entry is removed here at once, and `{tag}`, which ends the events for it, is answered before it is done");
-    let mut story = Story::new(program, &RULE, tier, id, first_point(program, removal), message)
+    let mut story = Story::new(program, &RULE, Tier::Likely, id, first_point(program, removal), message)
         .way(&remover, removal)
         .step(remover.clone(), removal.place(program), format!("{} removes the entry", effect_words(removal.effect)))
         .way(&remover, request)
@@ -232,7 +232,7 @@ mod tests {
 defmodule Cleaner do
   def remove(key) do
     :ets.delete(:status, key)
-       # ^^^^^^ error: the entry is removed here at once, and `remove`
+       # ^^^^^^ warning: the entry is removed here at once, and `remove`
     GenServer.call(Batcher, {:remove, key})
             # ^^^^ step: asks with `remove`, and gets :ok
   end
@@ -290,7 +290,7 @@ end
 defmodule Cleaner do
   def remove(table, key) do
     Status.remove(table, key)
-         # ^^^^^^ error: which ends the events for it, is answered before it is done
+         # ^^^^^^ warning: which ends the events for it, is answered before it is done
     Supervisor.terminate_child(Consumers, key)
     Batcher.remove(key)
   end

@@ -117,7 +117,9 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
 fn is_all(tried: &Try, request: &Item, call: &Item) -> bool {
     let ItemKind::Effect(effect) = &call.kind else { return false };
     let plain = match tried.body_value.term.kind() {
-        TermKind::Apply { module, name, .. } => *module == effect.module && *name == effect.name || matches!(request.kind, ItemKind::Call { .. }),
+        TermKind::Apply { module, name, .. } => {
+            *module == effect.module && *name == effect.name || matches!(request.kind, ItemKind::Call { .. })
+        }
         TermKind::Atom(_) => true,
         _ => false,
     };

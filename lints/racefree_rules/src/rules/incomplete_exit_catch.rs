@@ -54,15 +54,16 @@
 //! - A `catch` that takes none of the five, such as `:exit, {:timeout, _}` alone, or one that says little of a missing process, such as
 //!   `{:shutdown, _}` alone: it is about something else.
 //! - Clauses that exit, raise or throw again.
-//! - Bodies in which no other process is asked.
+//! - A list inside another `try` that takes every exit.
+//! - Bodies in which no other process is asked, or is only asked to stop: a stop exits with reasons of another shape.
 
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};
-use crate::handlers::{body, exits_taken, may_exit};
+use crate::handlers::{body, exits_taken, may_exit, takes_exit};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{CatchKind, ExitHandling, FunctionId, Summary, Try};
-use racefree_models::ExitReason;
+use racefree_models::{EffectKind, ExitReason};
 
 pub static RULE: Rule = Rule {
     id: "incomplete_exit_catch",
@@ -83,9 +84,10 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
 
 fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usize, tried: &Try) -> Option<Finding> {
     let exits = || tried.catches.iter().filter(|catch| catch.kind == CatchKind::Exit);
-    let first = exits().find(|catch| !catch.diverges)?;
     let (taken, missing) = exits_taken(program, tried);
-    let request = body(summary, index, tried).find(|item| may_exit(program, item))?;
+    let first = exits().find(|catch| !catch.diverges && taken.iter().any(|reason| takes_exit(catch, reason)))?;
+    let request =
+        body(summary, index, tried).find(|item| may_exit(program, item) && program.item_reach(item) & EffectKind::Call.bit() != 0)?;
     // A list that takes a process plainly gone means to live without it; one that takes a single other reason speaks of that alone.
     let means_gone = taken.len() > 1 || taken.iter().any(|reason| reason.plain);
     let outer = summary.exit_handling(tried.scope) == ExitHandling::Caught;
@@ -233,8 +235,8 @@ defmodule Reader do
     GenServer.call(server, :read)
   catch
     :exit, {:timeout, _} -> :slow
-  # ^^^^^ error: leaves out: `{:normal, _}`, `{:killed, _}`
     :exit, {:noproc, _} -> :gone
+  # ^^^^^ error: leaves out: `{:normal, _}`, `{:killed, _}`
     :exit, {:shutdown, _} -> :gone
     :exit, {{:shutdown, _}, _} -> :gone
   end
@@ -244,7 +246,7 @@ end
     }
 
     #[test]
-    fn reports_a_list_around_a_stop() {
+    fn accepts_a_list_around_a_stop() {
         check(
             &RULE,
             r#"
@@ -254,7 +256,7 @@ defmodule Reader do
     GenServer.stop(server)
   catch
     :exit, {:noproc, _} -> :ok
-  # ^^^^^ error: leaves out
+  # ^^^^^ missed: a stop exits with reasons of another shape, which no model lists yet
     :exit, {:normal, _} -> :ok
   end
 end

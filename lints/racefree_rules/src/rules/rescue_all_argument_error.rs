@@ -98,7 +98,10 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
         let summary = program.summary(id);
         for (index, tried) in summary.tries.iter().enumerate() {
-            let rescue = tried.rescues.iter().find(|r| !r.diverges && !r.binds && r.exceptions.iter().all(|e| e.as_str() == name) && !r.exceptions.is_empty());
+            let rescue = tried
+                .rescues
+                .iter()
+                .find(|r| !r.diverges && !r.binds && r.exceptions.iter().all(|e| e.as_str() == name) && !r.exceptions.is_empty());
             if let Some(rescue) = rescue {
                 findings.extend(finding(program, id, summary, index, tried, rescue));
             }
@@ -128,7 +131,11 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     cover.items(program, id, &items);
     let table = cover.table?;
     let uses = tables_used(program, id, tried);
-    let beside = cover.functions.iter().filter(|function| program.summary(**function).reach & TABLE == 0 && !cover.visited.contains(function)).count();
+    let beside = cover
+        .functions
+        .iter()
+        .filter(|function| program.summary(**function).reach & TABLE == 0 && !cover.visited.contains(function))
+        .count();
     let broad = beside >= BROAD || uses > 1;
     // A handler that does something about it, or tells somebody, hides nothing.
     if summary.items.iter().any(|item| summary.in_scope(item.scope, |kind| kind == ScopeKind::Handler(index as u32))) {
