@@ -8,6 +8,7 @@ mod handlers;
 mod identity;
 mod nil_flow;
 mod story;
+mod tables;
 
 #[cfg(test)]
 mod idioms;

@@ -12,10 +12,12 @@ use racefree_models::{EffectKind, OnNil};
 /// Reports the flows that `wanted` accepts, one for each failing place: the one with the shortest way.
 pub(crate) fn report(program: &Program<'_>, rule: &Rule, findings: &mut Vec<Finding>, wanted: impl Fn(&NilFlow) -> bool) {
     let mut last = None;
-    for flow in program.nil_flows().iter().filter(|flow| wanted(flow)) {
+    for flow in program.nil_flows() {
         if last != Some(flow.sink) {
             last = Some(flow.sink);
-            findings.extend(finding(program, rule, flow));
+            if wanted(flow) {
+                findings.extend(finding(program, rule, flow));
+            }
         }
     }
 }

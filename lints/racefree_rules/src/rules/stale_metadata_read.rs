@@ -80,9 +80,10 @@
 use super::Rule;
 use crate::finding::{Finding, Place, Severity, Tier};
 use crate::story::{Story, effect_words, process_words};
+use crate::tables::same_table;
 use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, Item, ItemKind, ModuleId, Summary};
-use racefree_analysis::term::{Term, TermKind};
+use racefree_analysis::term::TermKind;
 use racefree_analysis::value::{Deps, Value};
 use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
@@ -227,28 +228,6 @@ fn against(program: &Program<'_>, id: FunctionId, metadata: (usize, &Item), data
         return Some(finding(program, id, (metadata.1, read_first), (data.1, read_then), rival));
     }
     None
-}
-
-/// The same table: named by the same name, or held in a field of the same name.
-fn same_table(a: Option<&Value>, b: Option<&Value>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => match (table_key(&a.term), table_key(&b.term)) {
-            (Some(a), Some(b)) => a == b,
-            _ => a.term == b.term && a.term.is_stable(),
-        },
-        _ => false,
-    }
-}
-
-/// What tells tables apart across functions: an atom, a name built by the same function or skeleton, or a field's name.
-fn table_key(term: &Term) -> Option<String> {
-    match term.kind() {
-        TermKind::Atom(name) => Some(format!(":{name}")),
-        TermKind::Field(_, name) => Some(format!(".{name}")),
-        TermKind::Join(text, _) => Some(format!("\"{text}\"")),
-        TermKind::Apply { module, name, .. } => Some(format!("{module}.{name}")),
-        _ => None,
-    }
 }
 
 /// Whether the table read may be the one the rival clears: the same key, or two tables without a name in one family of modules,
