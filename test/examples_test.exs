@@ -62,6 +62,23 @@ defmodule Racefree.ExamplesTest do
     assert lint("shape_service_repaired") == {"", 0}
   end
 
+  if not File.exists?(@linter), do: @tag(skip: "the linter is not built")
+
+  test "the README shows what the linter says" do
+    readme = [@root, "README.md"] |> Path.join() |> File.read!()
+
+    [sample] =
+      Regex.run(~r/<!-- sample -->\n```text\n(.*?)```\n<!-- \/sample -->/s, readme,
+        capture: :all_but_first
+      )
+
+    arguments =
+      ~w(check --only stale_metadata_read --color never --fail-on certain examples/shape_service)
+
+    {output, 1} = System.cmd(@linter, arguments, cd: @root, env: [{"COLUMNS", "100"}])
+    assert String.starts_with?(output, sample)
+  end
+
   defp lint(example) do
     System.cmd(@linter, ["check", "--format", "oneline", Path.join("examples", example)],
       cd: @root
