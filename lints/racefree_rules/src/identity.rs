@@ -19,7 +19,7 @@ pub(crate) enum Identity {
 pub(crate) fn same_process(program: &Program<'_>, a: &Event<'_>, b: &Event<'_>) -> Option<Identity> {
     let (left, right) = (a.target()?, b.target()?);
     if left.term == right.term && is_identity(&left.term) {
-        let twice = is_resolved_anew(left) && is_resolved_anew(right) && looked_up_apart(program, a, left, b, right);
+        let twice = is_name(left) || (is_resolved_anew(left) && is_resolved_anew(right) && looked_up_apart(program, a, left, b, right));
         return Some(if twice { Identity::LookedUpTwice } else { Identity::OneValue });
     }
     if same_name(program, left, right) {
@@ -34,8 +34,17 @@ fn same_name(program: &Program<'_>, left: &Value, right: &Value) -> bool {
     let (left_name, right_name) = (name(left), name(right));
     left_name == right_name
         && is_identity(&left_name)
-        && (is_resolved_anew(left) || program.server_named(left).is_some())
-        && (is_resolved_anew(right) || program.server_named(right).is_some())
+        && (is_resolved_anew(left) || is_name(left) || program.server_named(left).is_some())
+        && (is_resolved_anew(right) || is_name(right) || program.server_named(right).is_some())
+}
+
+/// A registered name, or a `:via` or `:global` tuple: whoever bears it when it is used.
+fn is_name(value: &Value) -> bool {
+    match value.term.kind() {
+        TermKind::Atom(name) => !racefree_analysis::value::is_absent(*name),
+        TermKind::Tuple(parts) => parts.len() > 1,
+        _ => false,
+    }
 }
 
 /// The key of a lookup, when the term is one.

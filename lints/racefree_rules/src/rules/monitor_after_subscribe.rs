@@ -325,7 +325,7 @@ defmodule View do
   def start do
     GenServer.call(Source, {:subscribe, self()})
     Process.monitor(Source)
-          # ^^^^^^^ missed: a registered name is taken for one process, though each step looks it up
+          # ^^^^^^^ error: is monitored after the subscription
   end
 end
 "#,
