@@ -91,7 +91,8 @@ fn escapes(program: &Program<'_>, callers: &Callers, effect: &Effect, id: Functi
     seen.push(id);
     own.iter().any(|(caller, index)| {
         let summary = program.summary(*caller);
-        summary.items.get(*index).is_some_and(|item| !handled(program, summary, item, effect)) && escapes(program, callers, effect, *caller, seen)
+        summary.items.get(*index).is_some_and(|item| !handled(program, summary, item, effect))
+            && escapes(program, callers, effect, *caller, seen)
     })
 }
 

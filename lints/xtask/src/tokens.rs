@@ -45,10 +45,10 @@ pub(crate) fn macros(tokens: TokenStream) -> Vec<Found> {
     let mut found = Vec::new();
     visit(tokens, &mut |trees, at| {
         let next = (&trees[at], trees.get(at + 1), trees.get(at + 2));
-        if let (TokenTree::Ident(name), Some(TokenTree::Punct(mark)), Some(TokenTree::Group(_))) = next {
-            if mark.as_char() == '!' {
-                found.push(Found { text: name.to_string(), line: name.span().start().line });
-            }
+        if let (TokenTree::Ident(name), Some(TokenTree::Punct(mark)), Some(TokenTree::Group(_))) = next
+            && mark.as_char() == '!'
+        {
+            found.push(Found { text: name.to_string(), line: name.span().start().line });
         }
     });
     found
@@ -59,10 +59,10 @@ pub(crate) fn strings(tokens: TokenStream) -> Vec<Found> {
     let mut found = Vec::new();
     visit(tokens, &mut |trees, at| {
         let TokenTree::Literal(literal) = &trees[at] else { return };
-        if let syn::Lit::Str(value) = syn::Lit::new(literal.clone()) {
-            if !is_documentation(&trees[..at]) {
-                found.push(Found { text: value.value(), line: literal.span().start().line });
-            }
+        if let syn::Lit::Str(value) = syn::Lit::new(literal.clone())
+            && !is_documentation(&trees[..at])
+        {
+            found.push(Found { text: value.value(), line: literal.span().start().line });
         }
     });
     found

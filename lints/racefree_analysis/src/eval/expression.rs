@@ -186,7 +186,9 @@ impl<'p> Evaluator<'_, 'p> {
         }
         self.narrow_source(value, pattern, &narrowed);
         self.bind(pattern, &narrowed);
-        if let (PatternKind::Bind(id), ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..)) = (&pattern.kind, &value.kind) {
+        if let (PatternKind::Bind(id), ExprKind::Call(_) | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..)) =
+            (&pattern.kind, &value.kind)
+        {
             self.tests.insert(*id, value);
         }
         narrowed

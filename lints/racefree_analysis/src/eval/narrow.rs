@@ -129,7 +129,8 @@ impl<'p> Evaluator<'_, 'p> {
                     let term = left.term.clone();
                     taken = taken.join(self.narrow(&left, pattern), &term);
                 }
-                let others = clause.params.iter().enumerate().all(|(other, pattern)| other == index || super::pattern::is_irrefutable(pattern));
+                let others =
+                    clause.params.iter().enumerate().all(|(other, pattern)| other == index || super::pattern::is_irrefutable(pattern));
                 if others && clause.guard.is_none() {
                     left = self.exclude(&left, pattern);
                 }
