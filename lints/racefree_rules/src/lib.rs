@@ -19,13 +19,17 @@ pub use finding::{Finding, Place, Severity, Step, Tier};
 pub use rules::{RULES, Rule};
 
 use racefree_analysis::Program;
+use rayon::prelude::*;
 
-/// Runs the rules that `selected` accepts; the findings come sorted by place, then rule, without duplicates.
-pub fn check(program: &Program, selected: impl Fn(&Rule) -> bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for rule in RULES.iter().filter(|rule| selected(rule)) {
+/// Runs the rules that `selected` accepts, on the threads of the current pool; the findings come sorted by place, then rule, without duplicates.
+pub fn check(program: &Program<'_>, selected: impl Fn(&Rule) -> bool) -> Vec<Finding> {
+    let rules: Vec<&&Rule> = RULES.iter().filter(|rule| selected(rule)).collect();
+    let found = rules.par_iter().map(|rule| {
+        let mut findings = Vec::new();
         (rule.check)(program, &mut findings);
-    }
+        findings
+    });
+    let mut findings: Vec<Finding> = found.flatten().collect();
     findings.sort_by(|a, b| (a.place, a.rule, &a.message).cmp(&(b.place, b.rule, &b.message)));
     findings.dedup_by(|a, b| a.place == b.place && a.rule == b.rule && a.message == b.message);
     findings

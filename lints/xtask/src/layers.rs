@@ -58,7 +58,7 @@ pub(crate) static LAYERS: &[Layer] = &[
         crate_name: "racefree_rules",
         racefree: &["racefree_analysis", "racefree_models", "racefree_syntax"],
         racefree_in_tests: &["racefree_testing"],
-        foreign: Foreign::Only(&["rustc-hash", "ustr"]),
+        foreign: Foreign::Only(&["rayon", "rustc-hash", "ustr"]),
         closed: FILES_CLOCK_THREADS,
         partly_open: &[],
     },
