@@ -96,6 +96,8 @@ pub(crate) fn is_harmless(program: &Program<'_>, item: &Item) -> bool {
 
 fn is_pure(program: &Program<'_>, item: &Item, depth: usize) -> bool {
     match &item.kind {
+        // To ask whether a process lives fails for what is no pid, which is no race.
+        ItemKind::Effect(effect) if effect.kind == EffectKind::Alive => true,
         ItemKind::Effect(effect) => !effect.model.exits && effect.model.raises.is_empty() && effect.kind != EffectKind::Diverge,
         ItemKind::Call { callee, .. } => {
             let summary = program.summary(*callee);
