@@ -517,6 +517,20 @@ impl Value {
         self.settled(DEPTH_MAX).with_deps(deps)
     }
 
+    /// Whether it speaks of no parameter: then it is the same for every caller.
+    pub fn is_closed(&self) -> bool {
+        !self.term.is_open()
+            && self.alts.iter().all(|alt| match &alt.shape {
+                Shape::Symbolic { .. } => false,
+                Shape::Tuple(parts) => parts.iter().all(Self::is_closed),
+                Shape::List(element) => element.is_closed(),
+                Shape::Map(map) => {
+                    map.base.as_ref().is_none_or(|base| !base.is_open()) && map.fields.iter().all(|(_, value)| value.is_closed())
+                }
+                _ => true,
+            })
+    }
+
     fn fits(&self, parts_left: &mut usize) -> bool {
         self.alts.iter().all(|alt| {
             let Some(left) = parts_left.checked_sub(1) else { return false };

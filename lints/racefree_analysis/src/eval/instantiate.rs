@@ -26,11 +26,17 @@ impl<'a> Frame<'a> {
 
     /// `value` with this call's arguments in the parameters' place.
     pub(crate) fn value(&self, value: &Value) -> Value {
+        if value.is_closed() {
+            return value.clone();
+        }
         self.parts_left.set(PARTS_MAX);
         self.part(value, 0).bounded()
     }
 
     fn part(&self, value: &Value, depth: usize) -> Value {
+        if depth > 0 && value.is_closed() {
+            return value.clone();
+        }
         let term = self.term(&value.term);
         let simple = |alt: &Alt| !matches!(alt.shape, Shape::Symbolic { .. } | Shape::Tuple(_) | Shape::List(_) | Shape::Map(_));
         if value.alts.iter().all(simple) {
