@@ -106,6 +106,9 @@ fn interleaved(texts: &Texts, models: &Models) -> io::Result<()> {
 }
 
 fn whole_check_against_bare_parse(criterion: &mut Criterion) {
+    // Analysis and rules spread over the pool they are run in: this one is the thread at hand.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+    let _pool = pool.expect("this thread is in no pool yet");
     let texts = Texts::read();
     let models = Models::shipped().expect("the shipped models are in order");
     interleaved(&texts, &models).expect("standard output takes text");
