@@ -107,24 +107,6 @@ end
     }
 
     #[test]
-    fn accepts_a_case_on_the_lookup() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def pause(name) do
-    case Process.whereis(name) do
-      nil -> {:error, :not_running}
-      pid -> GenServer.call(pid, :pause)
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
     fn reports_a_lookup_in_another_module() {
         check(
             &RULE,
@@ -479,132 +461,6 @@ end
         );
     }
 
-    #[test]
-    fn accepts_guards_on_the_pid() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(name), do: Process.whereis(name) |> run()
-  def b(name), do: if(pid = Process.whereis(name), do: GenServer.call(pid, :run))
-  def c(name), do: (pid = Process.whereis(name)) && send(pid, :run)
-  def d(names), do: for(name <- names, pid = Process.whereis(name), do: send(pid, :run))
-
-  def e(name) do
-    pid = Process.whereis(name)
-    unless is_nil(pid), do: GenServer.call(pid, :run)
-  end
-
-  def f(name) do
-    with pid when is_pid(pid) <- Process.whereis(name), do: GenServer.call(pid, :run)
-  end
-
-  defp run(pid) when is_pid(pid), do: GenServer.call(pid, :run)
-  defp run(nil), do: {:error, :not_running}
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_nil_branch_that_raises_or_exits_on_purpose() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name), do: GenServer.call(pid!(name), :run)
-  def stop(name), do: GenServer.stop(Process.whereis(name) || exit(:noproc))
-  def kill(name), do: Process.exit(Process.whereis(name) || raise("gone"), :kill)
-
-  defp pid!(name) do
-    case GenServer.whereis(name) do
-      nil -> raise ArgumentError, "no process #{inspect(name)}"
-      pid -> pid
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_cond_on_the_pid() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    pid = Process.whereis(name)
-
-    cond do
-      is_nil(pid) -> :error
-      true -> GenServer.call(pid, :run)
-    end
-  end
-
-  def stop(name) do
-    pid = Process.whereis(name)
-    if pid == nil, do: :ok, else: GenServer.stop(pid)
-  end
-
-  def halt(name) do
-    pid = Process.whereis(name)
-    if pid != nil and Process.alive?(pid), do: Process.exit(pid, :kill)
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_caught_exit() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    GenServer.call(Process.whereis(name), :run)
-  catch
-    :exit, _ -> {:error, :not_running}
-  end
-
-  def stop(name) do
-    try do
-      Jobs.Server.stop(Process.whereis(name))
-    catch
-      kind, reason -> {:error, {kind, reason}}
-    end
-  end
-end
-#- /lib/server.ex
-defmodule Jobs.Server do
-  def stop(pid), do: GenServer.stop(pid)
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_rescued_send() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    send(Process.whereis(name), :run)
-  rescue
-    ArgumentError -> :not_running
-  end
-end
-"#,
-        );
-    }
-
     /// A call of nil exits, and `rescue` takes no exit.
     #[test]
     fn reports_a_rescue_around_a_call() {
@@ -618,331 +474,6 @@ defmodule Jobs do
   # ^^^^^^^^^^^^^^ error: it exits with :noproc
   rescue
     ArgumentError -> :not_running
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_what_is_safe_on_nil() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def watch(name), do: Process.monitor(Process.whereis(name))
-  def notify(name), do: GenServer.cast(Process.whereis(name), :go)
-  def later(name), do: name |> Process.whereis() |> inspect()
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_nil_that_nobody_looked_up() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(pid \\ nil), do: GenServer.call(pid || __MODULE__, :run)
-  def reply(opts), do: send(opts[:reply_to], :done)
-  def forward(%{parent: parent}), do: send(parent, :done)
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_pid_that_was_matched() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(key) do
-    [{pid, _}] = Registry.lookup(Jobs.Registry, key)
-    GenServer.call(pid, :run)
-  end
-
-  def b(key) do
-    {:ok, pid} = find(key)
-    send(pid, :run)
-  end
-
-  defp find(key) do
-    case :ets.lookup(:jobs, key) do
-      [{_, pid}] -> {:ok, pid}
-      [] -> :error
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_clause_for_nil() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name), do: deliver(Process.whereis(name), :run)
-
-  defp deliver(nil, _event), do: :gone
-  defp deliver(pid, event), do: send(pid, event)
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_guards_written_the_other_way_round() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(name) do
-    pid = Process.whereis(name)
-    unless pid, do: raise("gone")
-    send(pid, :go)
-  end
-
-  def b(name) do
-    pid = Process.whereis(name)
-    is_pid(pid) || raise "gone"
-    send(pid, :go)
-  end
-
-  def c(name) do
-    pid = Process.whereis(name)
-    if not (pid == nil), do: send(pid, :go)
-  end
-
-  def d(name), do: if((pid = Process.whereis(name)) != nil, do: send(pid, :go))
-  def e(name), do: Process.whereis(name) |> case(do: (nil -> :gone; pid -> send(pid, :go)))
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_with_whose_else_gets_the_pid() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    with nil <- Process.whereis(name), nil <- GenServer.whereis({:global, name}) do
-      :gone
-    else
-      pid -> send(pid, :go)
-    end
-  end
-
-  def stop(name) do
-    try do
-      Process.whereis(name) || throw(:gone)
-    else
-      pid -> GenServer.stop(pid)
-    catch
-      :gone -> :ok
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_clauses_of_an_anonymous_function() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    deliver = fn
-      nil -> :gone
-      pid -> send(pid, :go)
-    end
-
-    deliver.(Process.whereis(name))
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_clause_for_nil_in_a_tuple() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name), do: name |> find() |> deliver()
-  defp find(name), do: {name, Process.whereis(name)}
-  defp deliver({_name, nil}), do: :gone
-  defp deliver({_name, pid}), do: send(pid, :go)
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_clause_for_nil_in_a_map() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name), do: deliver(%{name: name, pid: Process.whereis(name)})
-  defp deliver(%{pid: nil}), do: :gone
-  defp deliver(%{pid: pid}), do: send(pid, :go)
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_case_on_a_tuple() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def join(a, b) do
-    case {Process.whereis(a), Process.whereis(b)} do
-      {nil, _} -> :gone
-      {_, nil} -> :gone
-      {first, second} -> send(first, second)
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_check_of_a_field() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(name) do
-    job = %{pid: Process.whereis(name)}
-    if job.pid, do: send(job.pid, :go)
-  end
-
-  def b(name) do
-    case %{pid: Process.whereis(name)} do
-      %{pid: nil} -> :gone
-      %{pid: pid} -> send(pid, :go)
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_match_on_the_answer_of_a_test() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(name) do
-    pid = Process.whereis(name)
-
-    case is_pid(pid) do
-      true -> send(pid, :go)
-      false -> :gone
-    end
-  end
-
-  def b(name) do
-    pid = Process.whereis(name)
-    true = is_pid(pid)
-    send(pid, :go)
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_guard_with_a_list() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    case Process.whereis(name) do
-      pid when pid in [nil, :undefined] -> :gone
-      pid -> send(pid, :go)
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_status_beside_the_nil() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name) do
-    case find(name) do
-      {:ok, pid} -> send(pid, :go)
-      {:error, _} -> :gone
-    end
-  end
-
-  def stop(name) do
-    {status, pid} = find(name)
-    if status == :ok, do: GenServer.stop(pid)
-  end
-
-  defp find(name) do
-    case Process.whereis(name) do
-      nil -> {:error, nil}
-      pid -> {:ok, pid}
-    end
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_lookup_that_starts_what_is_missing() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def run(name), do: GenServer.call(ensure(name), :run)
-
-  defp ensure(name) do
-    case Process.whereis(name) do
-      nil ->
-        {:ok, pid} = GenServer.start(Jobs.Server, name, name: name)
-        pid
-
-      pid ->
-        pid
-    end
   end
 end
 "#,
@@ -1087,54 +618,16 @@ end
     }
 
     #[test]
-    fn accepts_a_closure_run_by_a_wrapper_that_catches() {
-        check(
-            &RULE,
-            r#"
-#- /lib/safe.ex
-defmodule Safe do
-  def run(fun) do
-    fun.()
-  catch
-    :exit, _ -> nil
-  end
-end
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(name), do: Safe.run(fn -> GenServer.call(Process.whereis(name), :run) end)
-  def b(name), do: Safe.run(fn -> ask(name) end)
-  defp ask(name), do: GenServer.call(Process.whereis(name), :run)
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_lookup_that_waits() {
+    fn accepts_a_case_on_the_lookup() {
         check(
             &RULE,
             r#"
 #- /lib/jobs.ex
 defmodule Jobs do
-  def a(name), do: GenServer.call(wait(name), :run)
-  def b(name), do: Stream.repeatedly(fn -> Process.whereis(name) end) |> Enum.find(& &1) |> send(:go)
-
-  def c(name, left \\ 3)
-  def c(_name, 0), do: :gone
-
-  def c(name, left) do
-    pid = GenServer.whereis(name)
-    if pid == nil, do: c(name, left - 1), else: send(pid, :go)
-  end
-
-  defp wait(name) do
+  def pause(name) do
     case Process.whereis(name) do
-      nil ->
-        Process.sleep(10)
-        wait(name)
-
-      pid ->
-        pid
+      nil -> {:error, :not_running}
+      pid -> GenServer.call(pid, :pause)
     end
   end
 end
@@ -1143,65 +636,57 @@ end
     }
 
     #[test]
-    fn accepts_more_guards() {
+    fn accepts_guards_on_the_pid() {
         check(
             &RULE,
             r#"
 #- /lib/jobs.ex
 defmodule Jobs do
-  def a(name) do
+  def a(name), do: Process.whereis(name) |> run()
+  def b(name), do: if(pid = Process.whereis(name), do: GenServer.call(pid, :run))
+  def c(name), do: (pid = Process.whereis(name)) && send(pid, :run)
+  def d(names), do: for(name <- names, pid = Process.whereis(name), do: send(pid, :run))
+
+  def e(name) do
     pid = Process.whereis(name)
-    is_nil(pid) or send(pid, :go)
+    unless is_nil(pid), do: GenServer.call(pid, :run)
   end
 
-  def b(name) do
+  def f(name) do
+    with pid when is_pid(pid) <- Process.whereis(name), do: GenServer.call(pid, :run)
+  end
+
+  defp run(pid) when is_pid(pid), do: GenServer.call(pid, :run)
+  defp run(nil), do: {:error, :not_running}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_nil_branch_that_raises_or_exits_on_purpose() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name), do: GenServer.call(pid!(name), :run)
+  def stop(name), do: GenServer.stop(Process.whereis(name) || exit(:noproc))
+  def kill(name), do: Process.exit(Process.whereis(name) || raise("gone"), :kill)
+
+  defp pid!(name) do
     case GenServer.whereis(name) do
-      {name, node} -> GenServer.cast({name, node}, :go)
-      pid when is_pid(pid) -> send(pid, :go)
-      nil -> :gone
+      nil -> raise ArgumentError, "no process #{inspect(name)}"
+      pid -> pid
     end
   end
-
-  def c(name) do
-    pid = Process.whereis(name)
-    for _ <- 1..3, pid, do: send(pid, :go)
-  end
-
-  def d(name), do: d(Process.whereis(name), name)
-  def d(nil, _), do: :gone
-  def d(pid, name), do: send(pid, name)
 end
 "#,
         );
     }
 
     #[test]
-    fn accepts_guards_in_a_value() {
-        check(
-            &RULE,
-            r#"
-#- /lib/jobs.ex
-defmodule Jobs do
-  def a(name) do
-    pid = Process.whereis(name)
-    run = if pid, do: fn -> send(pid, :go) end, else: fn -> :gone end
-                          # ^^^^ wrong: a closure made in a branch forgets what the branch knows
-    run.()
-  end
-
-  def b(name) do
-    pid = Process.whereis(name)
-    kind = if pid, do: :found, else: :gone
-    if kind == :found, do: send(pid, :go)
-                         # ^^^^ wrong: what a value tells of another one is not kept
-  end
-end
-"#,
-        );
-    }
-
-    #[test]
-    fn accepts_a_guard_not_in_a_list() {
+    fn accepts_a_cond_on_the_pid() {
         check(
             &RULE,
             r#"
@@ -1209,7 +694,21 @@ end
 defmodule Jobs do
   def run(name) do
     pid = Process.whereis(name)
-    if pid not in [nil, self()], do: send(pid, :go)
+
+    cond do
+      is_nil(pid) -> :error
+      true -> GenServer.call(pid, :run)
+    end
+  end
+
+  def stop(name) do
+    pid = Process.whereis(name)
+    if pid == nil, do: :ok, else: GenServer.stop(pid)
+  end
+
+  def halt(name) do
+    pid = Process.whereis(name)
+    if pid != nil and Process.alive?(pid), do: Process.exit(pid, :kill)
   end
 end
 "#,
@@ -1217,15 +716,46 @@ end
     }
 
     #[test]
-    fn accepts_a_clause_whose_guard_takes_nil() {
+    fn accepts_a_caught_exit() {
         check(
             &RULE,
             r#"
 #- /lib/jobs.ex
 defmodule Jobs do
-  def run(name), do: deliver(Process.whereis(name))
-  defp deliver(pid) when is_nil(pid), do: :gone
-  defp deliver(pid), do: send(pid, :go)
+  def run(name) do
+    GenServer.call(Process.whereis(name), :run)
+  catch
+    :exit, _ -> {:error, :not_running}
+  end
+
+  def stop(name) do
+    try do
+      Jobs.Server.stop(Process.whereis(name))
+    catch
+      kind, reason -> {:error, {kind, reason}}
+    end
+  end
+end
+#- /lib/server.ex
+defmodule Jobs.Server do
+  def stop(pid), do: GenServer.stop(pid)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_rescued_send() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def run(name) do
+    send(Process.whereis(name), :run)
+  rescue
+    ArgumentError -> :not_running
+  end
 end
 "#,
         );
