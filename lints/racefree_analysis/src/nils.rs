@@ -179,7 +179,7 @@ fn handled(program: &Program<'_>, summary: &Summary, item: &Item, effect: &Effec
         OnNil::Raise => {
             let exceptions = effect.model.raises.iter().chain([&program.models().conventions.bad_argument]);
             let named = exceptions.into_iter().any(|exception| summary.rescues(item.scope, exception));
-            named || summary.rescues(item.scope, "ErlangError") || catches_errors(summary, item)
+            named || summary.rescues(item.scope, &program.models().conventions.erlang_error) || catches_errors(summary, item)
         }
         OnNil::Fine | OnNil::Lost => true,
     }

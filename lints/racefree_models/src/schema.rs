@@ -65,6 +65,9 @@ pub struct Function {
     /// It reads shared state: its result may be out of date at once. Implied by the reading effects.
     #[serde(default)]
     pub observes: bool,
+    /// It names a file by its path and deals with the whole of it; otherwise a file effect works on one held open.
+    #[serde(default)]
+    pub whole_file: bool,
     /// What a true answer says of the first argument.
     #[serde(default)]
     pub tests: Option<Test>,
@@ -306,4 +309,8 @@ pub struct Conventions {
     pub permanent_names: Vec<String>,
     /// The exceptions that say "bad argument", by which a missing table shows too.
     pub bad_argument: String,
+    /// The exception that stands for any error of Erlang's that has no exception of its own.
+    pub erlang_error: String,
+    /// The exception of a failed match.
+    pub match_error: String,
 }

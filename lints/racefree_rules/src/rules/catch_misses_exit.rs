@@ -55,7 +55,7 @@ use crate::story::{Story, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{CatchKind, FunctionId, Item, ItemKind, Summary, Try, Usage};
 use racefree_analysis::term::TermKind;
-use racefree_syntax::Span;
+use racefree_syntax::{Span, Symbol};
 
 pub static RULE: Rule = Rule {
     id: "catch_misses_exit",
@@ -67,9 +67,6 @@ pub static RULE: Rule = Rule {
 
 /// Calls through this many functions that do nothing else still count as the call itself.
 const WRAPPERS_MAX: usize = 3;
-
-/// The exceptions by which people expect a call of a missing process to fail.
-const BAD_CALL: [&str; 2] = ["ArgumentError", "ErlangError"];
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
@@ -85,7 +82,7 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     if tried.catches.iter().any(|catch| matches!(catch.kind, CatchKind::Exit | CatchKind::All)) {
         return None;
     }
-    let (span, kind) = wrong_handler(tried)?;
+    let (span, kind) = wrong_handler(program, tried)?;
     let mut failing = body(summary, index, tried).filter(|item| !is_harmless(program, item));
     let request = failing.next()?;
     let call = plain_request(program, request, WRAPPERS_MAX)?;
@@ -127,14 +124,15 @@ fn is_all(tried: &Try, request: &Item, call: &Item) -> bool {
 }
 
 /// The handler that was meant for the failure: named by its place and in words.
-fn wrong_handler(tried: &Try) -> Option<(Span, &'static str)> {
+fn wrong_handler(program: &Program<'_>, tried: &Try) -> Option<(Span, &'static str)> {
     let catch = tried.catches.iter().find_map(|catch| match catch.kind {
         CatchKind::Error => Some((catch.span, "`catch :error, …`")),
         CatchKind::Throw { bare: true } => Some((catch.span, "a `catch` without a kind, which takes throws,")),
         _ => None,
     });
     // Rescues of other exceptions are for the code around the call.
-    let meant = |name: &racefree_syntax::Symbol| BAD_CALL.contains(&name.as_str());
+    let conventions = &program.models().conventions;
+    let meant = |name: &Symbol| name.as_str() == conventions.bad_argument || name.as_str() == conventions.erlang_error;
     let rescue = tried.rescues.iter().find(|rescue| !rescue.diverges && rescue.exceptions.iter().all(meant));
     catch.or_else(|| rescue.map(|rescue| (rescue.span, "`rescue`")))
 }

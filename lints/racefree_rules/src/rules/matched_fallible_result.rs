@@ -105,7 +105,7 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
         let summary = program.summary(id);
         for misfit in &summary.misfits {
             let elsewhere = summary.in_scope(misfit.scope, |kind| matches!(kind, ScopeKind::Elsewhere | ScopeKind::AtTarget));
-            if !elsewhere && !summary.rescues(misfit.scope, "MatchError") {
+            if !elsewhere && !summary.rescues(misfit.scope, &program.models().conventions.match_error) {
                 findings.extend(finding(program, id, misfit));
             }
         }

@@ -103,11 +103,6 @@ fn is_unchecked(item: &Item, effect: &Effect) -> bool {
     matches!(effect.kind, EffectKind::FileWrite | EffectKind::FileSync) && fails_by_value && item.usage == Usage::Discarded && !device
 }
 
-/// Whether the file is named by its path at each write, and not held open.
-fn by_path(effect: &Effect) -> bool {
-    effect.name.as_str().starts_with("write") && effect.model.arity.len() > 1
-}
-
 /// Whether both are about the same thing: some part of one parameter, the writer's state say, goes into both.
 fn share_a_parameter(a: &Item, b: &Item) -> bool {
     let params = |item: &Item| -> Vec<u32> {
@@ -141,8 +136,7 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
             && summary.compatible(item.arm, later.arm)
             && (related || share_a_parameter(item, later))
     })?;
-    let device = by_path(effect);
-    let tier = match (synced, device) {
+    let tier = match (synced, effect.model.whole_file) {
         (true, _) => Tier::Certain,
         (false, false) => Tier::Likely,
         // A whole file written on the side, without a sync, promises little.
