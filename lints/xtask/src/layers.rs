@@ -95,4 +95,21 @@ pub(crate) static LAYERS: &[Layer] = &[
         closed: &[],
         partly_open: &[],
     },
+    Layer {
+        crate_name: "racefree_core",
+        racefree: &[],
+        racefree_in_tests: &[],
+        foreign: Foreign::Only(&["crc32c", "foldhash", "hashbrown", "loom", "smallvec", "thiserror"]),
+        // Files it reaches through its own `Vfs` alone.
+        closed: &["std::env", "std::net", "std::process"],
+        partly_open: &[],
+    },
+    Layer {
+        crate_name: "racefree_nif",
+        racefree: &["racefree_core"],
+        racefree_in_tests: &[],
+        foreign: Foreign::Only(&["rustler", "smallvec"]),
+        closed: FILES,
+        partly_open: &[],
+    },
 ];

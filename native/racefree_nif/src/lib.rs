@@ -1,0 +1,5 @@
+//! The native half of `Racefree.Registry` and `Racefree.Store`: decode, call the core, encode. No logic of its own.
+
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+rustler::init!("Elixir.Racefree.Native");
