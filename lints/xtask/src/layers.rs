@@ -105,6 +105,15 @@ pub(crate) static LAYERS: &[Layer] = &[
         partly_open: &[],
     },
     Layer {
+        // Ships with nobody: the proof of the store, and the long runs of it on a real disk.
+        crate_name: "racefree_simulation",
+        racefree: &["racefree_core"],
+        racefree_in_tests: &[],
+        foreign: Foreign::Any,
+        closed: &["std::net"],
+        partly_open: &[],
+    },
+    Layer {
         crate_name: "racefree_nif",
         racefree: &["racefree_core"],
         racefree_in_tests: &[],
