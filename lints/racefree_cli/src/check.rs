@@ -83,7 +83,7 @@ fn findings(sources: &Sources, program: &Program, selection: &Selection, options
         nearest: &|rule| selection::nearest(rule, racefree_rules::RULES.iter().map(|rule| rule.id)).into_iter().next(),
     };
     let judged = suppression::apply(&comments, found);
-    let mut hidden = Hidden { allowed: judged.allowed, ..Hidden::default() };
+    let mut hidden = Hidden { allowed: judged.allowed.len(), ..Hidden::default() };
     let mut findings = judged.findings;
     findings.retain(|finding| {
         let in_test = |place: &Place| sources.kinds.get(place.file.0 as usize) == Some(&Kind::Test);

@@ -54,7 +54,7 @@ fn place(id: u32, code: &str) -> Place {
 }
 
 fn step(process: &str, message: &str, place: Option<Place>) -> Step {
-    Step { process: process.into(), message: message.into(), place }
+    Step { process: process.into(), message: message.into(), place, signal: None }
 }
 
 fn findings() -> Vec<Finding> {
@@ -75,6 +75,7 @@ fn findings() -> Vec<Finding> {
         ],
         help: "Match on nil before the call, and give the caller an error it can handle.".into(),
         function: "Jobs.Client.run/2".into(),
+        fixes: Vec::new(),
     };
     let ping = place(0, "GenServer.call(whereis(naïve), :ping)");
     let two = Finding {

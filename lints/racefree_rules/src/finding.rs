@@ -49,6 +49,73 @@ pub struct Step {
     pub message: String,
     /// `None` for what happens outside the source: "the process dies".
     pub place: Option<Place>,
+    /// What the step sends to another process of the trace, where the rule knows it.
+    pub signal: Option<Signal>,
+}
+
+/// Something that goes from the process of one step to another process of the same trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    pub kind: SignalKind,
+    /// Whom it reaches, named as a step of that process names it.
+    pub to: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SignalKind {
+    /// A request whose sender waits for the answer.
+    Call,
+    /// A message that nobody waits for.
+    Message,
+    Reply,
+    /// The end of a process, as its callers, links and monitors learn of it.
+    Exit,
+}
+
+impl SignalKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Message => "message",
+            Self::Reply => "reply",
+            Self::Exit => "exit",
+        }
+    }
+}
+
+/// A change to the source that takes a finding away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, as an order: "Catch every exit".
+    pub title: String,
+    pub safety: Safety,
+    /// Sorted by place; no two overlap.
+    pub edits: Vec<Edit>,
+}
+
+/// Whether a fix may be applied without a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Safety {
+    /// The program does the same, but for the race.
+    Safe,
+    /// A person has to judge it.
+    Unsafe,
+}
+
+impl Safety {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Unsafe => "unsafe",
+        }
+    }
+}
+
+/// The text that takes the place of what stands at `place`; an empty place is an insertion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    pub place: Place,
+    pub text: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,4 +133,6 @@ pub struct Finding {
     pub help: String,
     /// `Module.function/arity` that holds the place; empty at module level. Part of the fingerprint.
     pub function: String,
+    /// The best first.
+    pub fixes: Vec<Fix>,
 }

@@ -1,6 +1,7 @@
 //! The rules, one file each, over summaries only.
 
 pub mod finding;
+pub mod page;
 pub mod rules;
 pub mod suppression;
 
@@ -15,7 +16,8 @@ mod idioms;
 #[cfg(test)]
 mod tests;
 
-pub use finding::{Finding, Place, Severity, Step, Tier};
+pub use finding::{Edit, Finding, Fix, Place, Safety, Severity, Signal, SignalKind, Step, Tier};
+pub use page::Page;
 pub use rules::{RULES, Rule};
 
 use racefree_analysis::Program;

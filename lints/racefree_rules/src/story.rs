@@ -1,6 +1,6 @@
 //! From analysis to words: the steps of a trace, the names of processes and functions.
 
-use crate::finding::{Finding, Place, Severity, Step, Tier};
+use crate::finding::{Finding, Place, Severity, Signal, SignalKind, Step, Tier};
 use crate::rules::Rule;
 use racefree_analysis::summary::{Effect, FunctionId, Item, ModuleId};
 use racefree_analysis::value::{Origin, OriginKind};
@@ -29,6 +29,7 @@ impl<'s, 'p> Story<'s, 'p> {
             trace: Vec::new(),
             help: String::new(),
             function: program.full_name(function),
+            fixes: Vec::new(),
         };
         Self { program, finding }
     }
@@ -45,7 +46,7 @@ impl<'s, 'p> Story<'s, 'p> {
 
     /// A step in the source, taken by `process`.
     pub(crate) fn step(mut self, process: impl Into<String>, place: Place, message: impl Into<String>) -> Self {
-        let step = Step { process: process.into(), message: message.into(), place: Some(place) };
+        let step = Step { process: process.into(), message: message.into(), place: Some(place), signal: None };
         if self.finding.trace.last() != Some(&step) {
             self.finding.trace.push(step);
         }
@@ -54,7 +55,15 @@ impl<'s, 'p> Story<'s, 'p> {
 
     /// A step outside the source.
     pub(crate) fn event(mut self, process: impl Into<String>, message: impl Into<String>) -> Self {
-        self.finding.trace.push(Step { process: process.into(), message: message.into(), place: None });
+        self.finding.trace.push(Step { process: process.into(), message: message.into(), place: None, signal: None });
+        self
+    }
+
+    /// The last step sends something to process `to`, which takes a step of its own; nothing when `kind` is none.
+    pub(crate) fn sends(mut self, kind: impl Into<Option<SignalKind>>, to: impl Into<String>) -> Self {
+        if let (Some(step), Some(kind)) = (self.finding.trace.last_mut(), kind.into()) {
+            step.signal = Some(Signal { kind, to: to.into() });
+        }
         self
     }
 
@@ -113,6 +122,16 @@ pub(crate) fn call_words(module: Symbol, name: Symbol) -> String {
 
 pub(crate) fn effect_words(effect: &Effect) -> String {
     call_words(effect.module, effect.name)
+}
+
+/// What an effect sends to the process that it is about.
+pub(crate) fn signal(effect: &Effect) -> Option<SignalKind> {
+    match effect.kind {
+        EffectKind::Call => Some(SignalKind::Call),
+        EffectKind::Cast | EffectKind::Send | EffectKind::Stop => Some(SignalKind::Message),
+        EffectKind::Reply => Some(SignalKind::Reply),
+        _ => None,
+    }
 }
 
 /// The process that runs `function`, in a word or two.

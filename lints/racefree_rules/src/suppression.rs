@@ -59,13 +59,23 @@ pub struct Comments<'a> {
     pub nearest: &'a dyn Fn(&str) -> Option<&'static str>,
 }
 
-/// The findings that stay, those about comments among them.
+/// The findings that stay, those about comments among them, and those that a comment silences.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Sorted by place, then rule.
     pub findings: Vec<Finding>,
-    /// How many were silenced.
-    pub allowed: usize,
+    /// In the order in which they were found.
+    pub allowed: Vec<Allowed>,
+}
+
+/// A finding that a comment silences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    pub finding: Finding,
+    /// The comment; of several, the first that gives a reason.
+    pub comment: Place,
+    /// As the comment gives it; empty when it gives none.
+    pub reason: String,
 }
 
 /// What a comment silences.
@@ -103,17 +113,20 @@ impl Judged<'_> {
 /// Takes out what comments allow, and adds what is wrong with the comments.
 pub fn apply(comments: &Comments, mut findings: Vec<Finding>) -> Outcome {
     let mut judged = judged(comments);
-    let before = findings.len();
+    let mut allowed = Vec::new();
     findings.retain(|finding| {
-        let mut is_silenced = false;
+        let mut covering = Vec::new();
         // Every comment that covers it counts as used: which of two is the superfluous one is not for us to say.
         for comment in judged.iter_mut().filter(|comment| comment.covers(finding)) {
             comment.silences = true;
-            is_silenced = true;
+            covering.push((comment.file, comment.allow));
         }
-        !is_silenced
+        let told = covering.iter().find(|(_, allow)| !allow.reason.is_empty()).or(covering.first());
+        let Some((file, allow)) = told else { return true };
+        let comment = Place { file: *file, span: allow.span };
+        allowed.push(Allowed { finding: finding.clone(), comment, reason: allow.reason.to_string() });
+        false
     });
-    let allowed = before - findings.len();
     findings.extend(judged.iter().filter_map(|comment| complaint(comments, comment)));
     findings.sort_by(|a, b| (a.place, a.rule, &a.message).cmp(&(b.place, b.rule, &b.message)));
     Outcome { findings, allowed }
@@ -212,6 +225,7 @@ fn complaint(comments: &Comments, comment: &Judged) -> Option<Finding> {
         trace: Vec::new(),
         help,
         function: enclosing_function(file, comment.allow.span).map(name).unwrap_or_default(),
+        fixes: Vec::new(),
     })
 }
 
@@ -258,7 +272,7 @@ mod tests {
         };
         let outcome = apply(&comments, findings);
         let verdict = |finding: &Finding| format!("{}: {}", lines.line(finding.place.span.start), finding.rule);
-        (outcome.findings.iter().map(verdict).collect(), outcome.allowed)
+        (outcome.findings.iter().map(verdict).collect(), outcome.allowed.len())
     }
 
     fn finding(span: Span) -> Finding {
@@ -272,6 +286,7 @@ mod tests {
             trace: Vec::new(),
             help: String::new(),
             function: String::new(),
+            fixes: Vec::new(),
         }
     }
 

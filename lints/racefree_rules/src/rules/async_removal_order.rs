@@ -76,7 +76,7 @@
 //! - Requests by cast, and work that a server sends to itself instead of `{:continue, _}`: not recognised yet.
 
 use super::Rule;
-use crate::finding::{Finding, Severity, Tier};
+use crate::finding::{Finding, Severity, SignalKind, Tier};
 use crate::story::{Story, effect_words, first_point, point, process_words, server_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, Handled, Item, ItemKind};
@@ -200,11 +200,14 @@ fn finding(
         .way(&remover, removal)
         .step(remover.clone(), removal.place(program), format!("{} removes the entry", effect_words(removal.effect)))
         .way(&remover, request)
-        .step(remover.clone(), request.place(program), format!("asks with `{tag}`, and gets :ok"));
+        .step(remover.clone(), request.place(program), format!("asks with `{tag}`, and gets :ok"))
+        .sends(SignalKind::Call, server.clone());
     if let Some(callback) = handled.callback
         && let Some(clause) = program.function(callback).function.clauses.get(handled.clauses.trailing_zeros() as usize)
     {
-        story = story.step(server.clone(), program.place(callback, clause.span), "replies first, and goes on later");
+        story = story
+            .step(server.clone(), program.place(callback, clause.span), "replies first, and goes on later")
+            .sends(SignalKind::Reply, remover);
     }
     let words = match &late.item.kind {
         ItemKind::Effect(effect) => format!("only now {} passes it on", effect_words(effect)),

@@ -49,7 +49,7 @@
 //! - Bodies that hold other code which can raise, throw or exit: the handler may be meant for that.
 
 use super::Rule;
-use crate::finding::{Finding, Place, Severity, Tier};
+use crate::finding::{Finding, Place, Severity, SignalKind, Tier};
 use crate::handlers::{body, is_harmless, plain_request};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
@@ -67,6 +67,9 @@ pub static RULE: Rule = Rule {
 
 /// Calls through this many functions that do nothing else still count as the call itself.
 const WRAPPERS_MAX: usize = 3;
+
+/// The process at the other end of the call.
+const CALLED: &str = "called process";
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
@@ -102,7 +105,9 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     Some(
         Story::new(program, &RULE, tier, id, place, message)
             .step(caller.clone(), program.place(id, request.name_span), format!("{words} waits for the other process"))
-            .event("called process", "ends before it replies, or was not there")
+            .sends(SignalKind::Call, CALLED)
+            .event(CALLED, "ends before it replies, or was not there")
+            .sends(SignalKind::Exit, caller.clone())
             .step(caller.clone(), place, "is passed over: the exit goes on and ends the caller")
             .harm(format!("{caller} crashes with the process it called, although a handler stands around the call."))
             .help("Catch the kind that comes: `catch :exit, _ -> …`.")

@@ -58,7 +58,7 @@
 //! - Bodies in which no other process is asked, or is only asked to stop: a stop exits with reasons of another shape.
 
 use super::Rule;
-use crate::finding::{Finding, Place, Severity, Tier};
+use crate::finding::{Finding, Place, Severity, SignalKind, Tier};
 use crate::handlers::{body, exits_taken, may_exit, takes_exit};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
@@ -72,6 +72,9 @@ pub static RULE: Rule = Rule {
     doc: include_str!("../../../../priv/rules/incomplete_exit_catch.md"),
     check,
 };
+
+/// The process at the other end of the call.
+const CALLED: &str = "called process";
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
@@ -99,13 +102,12 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
     let message = format!("the process called may be gone in ways that this list of reasons leaves out: {left_out}");
     let place = Place { file: program.file_of(id), span: first.span };
     let caller = process_words(program, id);
-    let mut story = Story::new(program, &RULE, tier, id, place, message).step(
-        caller.clone(),
-        program.place(id, request.name_span),
-        "calls the other process and waits for its reply",
-    );
+    let mut story = Story::new(program, &RULE, tier, id, place, message)
+        .step(caller.clone(), program.place(id, request.name_span), "calls the other process and waits for its reply")
+        .sends(SignalKind::Call, CALLED);
     let example = missing.iter().find(|reason| reason.pattern.contains("killed")).or(missing.first())?;
-    story = story.event("called process", format!("{}: the call exits with {}", example.when, example.pattern));
+    story =
+        story.event(CALLED, format!("{}: the call exits with {}", example.when, example.pattern)).sends(SignalKind::Exit, caller.clone());
     story = story.step(caller.clone(), place, format!("takes only {listed}; the exit goes on and ends the caller"));
     Some(
         story

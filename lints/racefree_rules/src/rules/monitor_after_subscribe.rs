@@ -74,7 +74,7 @@
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};
 use crate::identity::{Identity, same_process};
-use crate::story::{Story, effect_words, first_point, process_words};
+use crate::story::{Story, effect_words, first_point, process_words, signal};
 use racefree_analysis::Program;
 use racefree_analysis::summary::FunctionId;
 use racefree_analysis::value::Value;
@@ -91,6 +91,9 @@ pub static RULE: Rule = Rule {
 
 const REQUESTS: u64 = 1 << EffectKind::Call as u64 | 1 << EffectKind::Cast as u64 | 1 << EffectKind::Send as u64;
 const WATCHES: u64 = 1 << EffectKind::Monitor as u64 | 1 << EffectKind::Link as u64;
+
+/// The process subscribed to.
+const PUBLISHER: &str = "publisher";
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
@@ -155,7 +158,8 @@ fn finding(program: &Program<'_>, id: FunctionId, subscription: &Event<'_>, moni
     Story::new(program, &RULE, tier, id, place, message.to_string())
         .way(&subscriber, subscription)
         .step(subscriber.clone(), subscription.place(program), format!("{} subscribes", effect_words(subscription.effect)))
-        .event("publisher", "ends, and forgets its subscribers; a new process may take its name")
+        .sends(signal(subscription.effect), PUBLISHER)
+        .event(PUBLISHER, "ends, and forgets its subscribers; a new process may take its name")
         .step(subscriber.clone(), first_point(program, monitor), "looks the name up again")
         .way(&subscriber, monitor)
         .step(subscriber.clone(), monitor.place(program), "monitors nobody, or a process that knows nothing of the subscription")

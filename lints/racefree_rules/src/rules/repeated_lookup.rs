@@ -65,7 +65,7 @@
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};
 use crate::identity::{is_resolved_anew, looked_up_apart};
-use crate::story::{Story, effect_words, first_point, process_words};
+use crate::story::{Story, effect_words, first_point, process_words, signal};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{ExitHandling, FunctionId};
 use racefree_analysis::walk::Event;
@@ -85,6 +85,9 @@ const USES: u64 = 1 << EffectKind::Call as u64
     | 1 << EffectKind::Monitor as u64
     | 1 << EffectKind::Link as u64
     | 1 << EffectKind::Stop as u64;
+
+/// The process looked up.
+const OTHER: &str = "other process";
 
 fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
     for (id, _) in program.functions() {
@@ -145,7 +148,8 @@ fn finding(program: &Program<'_>, id: FunctionId, first: &Event<'_>, second: &Ev
     Story::new(program, &RULE, tier, id, first_point(program, second), message)
         .way(&caller, first)
         .step(caller.clone(), first.place(program), format!("{} goes to the process found first", effect_words(first.effect)))
-        .event("other process", "ends; another may take its name")
+        .sends(signal(first.effect), OTHER)
+        .event(OTHER, "ends; another may take its name")
         .step(caller.clone(), first_point(program, second), "looks it up again")
         .way(&caller, second)
         .step(

@@ -77,7 +77,7 @@
 //! - Servers that the analysis cannot tell: the target names no module of the program and no request tells which server takes it.
 
 use super::Rule;
-use crate::finding::{Finding, Place, Severity, Tier};
+use crate::finding::{Finding, Place, Severity, SignalKind, Tier};
 use crate::story::{Story, effect_words, server_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{ExitHandling, FunctionId, ModuleId, ScopeKind};
@@ -281,7 +281,9 @@ fn finding(program: &Program<'_>, server: ModuleId, root: FunctionId, event: &Ev
         .step(process.clone(), watch.place, format!("monitors {callee}: its end comes as a `{}` message", watch.tag))
         .way(&process, event)
         .step(process.clone(), event.place(program), format!("{} waits for {callee}", effect_words(event.effect)))
+        .sends(SignalKind::Call, callee.clone())
         .event(callee, "ends before it replies")
+        .sends(SignalKind::Exit, process.clone())
         .event(process, format!("the exit of the call ends {caller}; the message behind it is never handled"))
         .harm(format!("{caller} crashes where its own handler would have stopped cleanly; what its end sets off follows a crash instead."))
         .help("Catch the exit around the call (`catch :exit, _ -> …`) and let the message decide what happens.")
