@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use racefree_rules::Tier;
+use serde::Deserialize;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -11,6 +12,10 @@ Exit status:
   1  findings at or above the failing tier
   2  bad usage
   3  the run could not take place";
+
+const BASELINE_HELP: &str = "\
+A baseline only shrinks: when there is one, this command takes out what is no longer found and adds
+nothing. To begin anew, remove the file first.";
 
 /// More threads than this are a slip of the finger.
 const THREADS_MAX: i64 = 1024;
@@ -31,6 +36,9 @@ pub(crate) enum Command {
     /// Read Elixir source and report its races
     #[command(after_help = EXIT_STATUS)]
     Check(CheckOptions),
+    /// Remember today's findings, so that only new ones are shown; later, forget those that are gone
+    #[command(after_help = BASELINE_HELP)]
+    Baseline(BaselineOptions),
     /// Print a rule's page
     Explain {
         /// As findings show it: `nil_pid_call`
@@ -52,9 +60,9 @@ pub(crate) struct CheckOptions {
     /// Show findings at least this sure [default: likely, or what --fail-on names]
     #[arg(long, value_enum)]
     pub(crate) tier: Option<TierName>,
-    /// Exit with 1 when there are findings at least this sure
-    #[arg(long, value_enum, default_value = "certain", value_name = "TIER")]
-    pub(crate) fail_on: TierName,
+    /// Exit with 1 when there are findings at least this sure [default: certain]
+    #[arg(long, value_enum, value_name = "TIER")]
+    pub(crate) fail_on: Option<TierName>,
     /// Run these rules alone
     #[arg(long, value_delimiter = ',', value_name = "RULE,…")]
     pub(crate) only: Vec<String>,
@@ -64,6 +72,35 @@ pub(crate) struct CheckOptions {
     /// Show findings in test files too: those under `test/`, and `*_test.exs`
     #[arg(long)]
     pub(crate) include_tests: bool,
+    /// Hide the findings that FILE lists; `racefree baseline` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeOptions,
+}
+
+/// Which part of the findings to show. The whole program is analysed all the same.
+#[derive(Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct ScopeOptions {
+    /// Show only findings that touch lines changed since the common ancestor with this commit or branch
+    #[arg(long, value_name = "REF")]
+    pub(crate) diff: Option<String>,
+    /// Show only findings that touch staged lines, in the text that is staged
+    #[arg(long)]
+    pub(crate) staged: bool,
+    /// Read this file's text from standard input, and show only findings that touch it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin_filename: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BaselineOptions {
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
+    /// Where to write it [default: what the configuration says, or racefree-baseline.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -77,9 +114,12 @@ pub(crate) struct CoverageOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct InputOptions {
-    /// Folders to search for Elixir files, and files to read; all of them together are one program
-    #[arg(default_value = ".", value_name = "PATH")]
+    /// Folders to search for Elixir files, and files to read; all of them together are one program [default: what the configuration says, or .]
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// The configuration [default: racefree.toml in the folder that is checked or the nearest one above it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How many threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     pub(crate) threads: Option<u16>,
@@ -111,7 +151,8 @@ pub(crate) enum CoverageFormat {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum TierName {
     /// Every step is proven
     Certain,

@@ -1,80 +1,140 @@
 //! `racefree check`: runs the rules, takes out what is not to be shown, writes the report, and decides the exit status.
+//! `racefree baseline` remembers what such a run would show.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
 use std::mem::ManuallyDrop;
+use std::path::Path;
 
 use racefree_analysis::Program;
-use racefree_models::Models;
 use racefree_report::termcolor::{Ansi, NoColor};
-use racefree_report::{Hidden, Report, json, oneline, text};
+use racefree_report::{Hidden, Problem, Report, fingerprint, json, oneline, text};
 use racefree_rules::suppression::{self, Comments};
 use racefree_rules::{Finding, Place, Tier};
 use racefree_syntax::FileId;
 
-use crate::arguments::{CheckOptions, Colour, Format};
-use crate::crash;
+use crate::arguments::{BaselineOptions, CheckOptions, Colour, Format};
+use crate::baseline::{Baseline, Entry};
 use crate::failure::{Failure, Status};
 use crate::files::Kind;
 use crate::progress::Progress;
-use crate::selection::{self, Selection};
+use crate::selection;
+use crate::settings::{Scope, Settings};
 use crate::sources::{self, Sources};
 use crate::surroundings::{Stream, Surroundings};
 
-/// The least sure findings to show, and those that fail the run.
-#[derive(Debug, Clone, Copy)]
-struct Tiers {
-    shown: Tier,
-    failing: Tier,
+/// At most so many stale entries are named.
+const STALE_NAMED_MAX: usize = 3;
+
+/// A finding and the name by which a baseline knows it.
+struct Named {
+    finding: Finding,
+    fingerprint: String,
+}
+
+/// What the rules found in a program.
+struct Outcome {
+    /// To be shown.
+    shown: Vec<Named>,
+    /// Of all that was found, whether it is shown or not.
+    fingerprints: BTreeSet<String>,
+    hidden: Hidden,
 }
 
 pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
-    let tiers = Tiers::new(options)?;
-    let selection = Selection::new(&options.only, &options.except)?;
-    let pool = sources::pool(&options.input)?;
-    let progress = Progress::new(surroundings);
-    let (sources, models) = pool.install(|| rayon::join(|| sources::read(&options.input, surroundings, &pool, &progress), Models::shipped));
-    let sources = sources?;
-    let models = models.map_err(|error| Failure::CouldNotRun(crash::plea(&error.to_string())))?;
-    // The process is about to end: giving back a large program piece by piece would take longer than some stages.
-    let (sources, models) = (ManuallyDrop::new(sources), ManuallyDrop::new(models));
-    progress.stage("looking for races", 0);
-    let (findings, hidden) = pool.install(|| {
-        let program = ManuallyDrop::new(Program::new(&sources.files, &models));
-        findings(&sources, &program, &selection, options, tiers)
-    });
-    drop(progress);
+    let settings = Settings::for_check(options, surroundings)?;
+    let baseline = settings.baseline.as_deref().map(known_findings).transpose()?;
+    let (mut sources, mut outcome) = analyse(&settings, surroundings)?;
+    if let (Some(baseline), Some(path)) = (&baseline, &settings.baseline) {
+        let known = baseline.fingerprints();
+        let before = outcome.shown.len();
+        outcome.shown.retain(|named| !known.contains(named.fingerprint.as_str()));
+        outcome.hidden.baseline = before - outcome.shown.len();
+        let stale = stale_entries(baseline, path, &settings, &sources, &outcome);
+        sources.problems.extend(stale);
+    }
+    let before = outcome.shown.len();
+    outcome.shown.retain(|named| concerns(&settings.scope, &sources, &named.finding));
+    outcome.hidden.elsewhere = before - outcome.shown.len();
     let mut summary = sources.summary();
-    summary.hidden = hidden;
+    summary.hidden = outcome.hidden;
     // A time in a file or a pipe would make two equal runs differ; the JSON document has a place for it that readers know to mask.
     if options.format == Format::Json || surroundings.output == Stream::Terminal {
         summary.elapsed = Some(surroundings.started.elapsed());
     }
-    let report = Report { sources: &sources.texts, findings: &findings, problems: &sources.problems, summary };
+    let (findings, fingerprints): (Vec<_>, Vec<_>) = outcome.shown.into_iter().map(|named| (named.finding, named.fingerprint)).unzip();
+    let report = Report { sources: &sources.texts, findings: &findings, fingerprints: &fingerprints, problems: &sources.problems, summary };
     match options.format {
         Format::Text if surroundings.is_output_coloured(wish) => text::write(&report, surroundings.width, &mut Ansi::new(out))?,
         Format::Text => text::write(&report, surroundings.width, &mut NoColor::new(out))?,
         Format::Oneline => oneline::write(&report, out)?,
         Format::Json => json::write(&report, out)?,
     }
-    let fails = findings.iter().any(|finding| finding.tier <= tiers.failing);
+    let fails = findings.iter().any(|finding| finding.tier <= settings.tiers.failing);
     Ok(if fails { Status::Findings } else { Status::Clean })
 }
 
-impl Tiers {
-    /// What fails the run is always shown.
-    fn new(options: &CheckOptions) -> Result<Self, Failure> {
-        let failing = Tier::from(options.fail_on);
-        let shown = options.tier.map_or(Tier::Likely.max(failing), Tier::from);
-        if failing > shown {
-            let (failing, shown) = (failing.name(), shown.name());
-            return Err(Failure::Usage(format!("--fail-on {failing} would fail on findings that --tier {shown} hides")));
+/// `racefree baseline`.
+pub(crate) fn baseline(options: &BaselineOptions, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
+    let settings = Settings::for_baseline(options, surroundings)?;
+    let Some(path) = &settings.baseline else { return Ok(Status::Clean) };
+    let before = Baseline::load(path)?;
+    let (sources, outcome) = analyse(&settings, surroundings)?;
+    let entries = outcome.shown.iter().map(|named| entry(&sources, named)).collect();
+    let shown = path.strip_prefix("./").unwrap_or(path).display();
+    match before {
+        None => {
+            let baseline = Baseline::new(entries);
+            baseline.save(path)?;
+            writeln!(
+                out,
+                "{shown}: {} written; from now on `racefree check --baseline {shown}` shows new ones only",
+                findings(baseline.len())
+            )?;
         }
-        Ok(Self { shown, failing })
+        Some(before) => {
+            let shrunk = before.shrink(entries);
+            shrunk.kept.save(path)?;
+            writeln!(out, "{shown}: {} kept, {} removed that are gone", findings(shrunk.kept.len()), shrunk.stale.len())?;
+            if shrunk.new > 0 {
+                writeln!(
+                    out,
+                    "{} not in it, and not added: a baseline only shrinks. To take them in, remove the file and write it anew.",
+                    are(shrunk.new)
+                )?;
+            }
+        }
     }
+    Ok(Status::Clean)
+}
+
+fn findings(count: usize) -> String {
+    if count == 1 { "1 finding".to_owned() } else { format!("{count} findings") }
+}
+
+fn are(count: usize) -> String {
+    if count == 1 { "1 finding is".to_owned() } else { format!("{count} findings are") }
+}
+
+/// Reads the program and runs the rules.
+fn analyse(settings: &Settings, surroundings: &Surroundings) -> Result<(ManuallyDrop<Sources>, Outcome), Failure> {
+    let pool = sources::pool(settings.threads)?;
+    let progress = Progress::new(surroundings);
+    let (sources, models) = pool.install(|| rayon::join(|| sources::read(&settings.input, &pool, &progress), || settings.models()));
+    // The process is about to end: giving back a large program piece by piece would take longer than some stages.
+    let (sources, models) = (ManuallyDrop::new(sources?), ManuallyDrop::new(models?));
+    progress.stage("looking for races", 0);
+    let outcome = pool.install(|| {
+        let program = ManuallyDrop::new(Program::new(&sources.files, &models));
+        judge(&sources, &program, settings)
+    });
+    Ok((sources, outcome))
 }
 
 /// The findings to show, and how many others there are.
-fn findings(sources: &Sources, program: &Program, selection: &Selection, options: &CheckOptions, tiers: Tiers) -> (Vec<Finding>, Hidden) {
+fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
+    let selection = &settings.selection;
     let found = racefree_rules::check(program, |rule| selection.includes(rule.id));
     let comments = Comments {
         files: program.files(),
@@ -84,20 +144,67 @@ fn findings(sources: &Sources, program: &Program, selection: &Selection, options
     };
     let judged = suppression::apply(&comments, found);
     let mut hidden = Hidden { allowed: judged.allowed.len(), ..Hidden::default() };
-    let mut findings = judged.findings;
-    findings.retain(|finding| {
+    let fingerprints = fingerprint::fingerprints(&sources.texts, &judged.findings);
+    let named = judged.findings.into_iter().zip(fingerprints).map(|(finding, fingerprint)| Named { finding, fingerprint });
+    let mut shown: Vec<Named> = named.filter(|named| selection.includes(named.finding.rule)).collect();
+    let fingerprints = shown.iter().map(|named| named.fingerprint.clone()).collect();
+    shown.retain(|Named { finding, .. }| {
         let in_test = |place: &Place| sources.kinds.get(place.file.0 as usize) == Some(&Kind::Test);
-        let steps = finding.trace.iter().filter_map(|step| step.place.as_ref());
-        let is_test = steps.chain([&finding.place]).any(in_test);
         let counter = match finding.tier {
-            _ if !selection.includes(finding.rule) => return false,
-            _ if is_test && !options.include_tests => &mut hidden.tests,
-            tier if tier <= tiers.shown => return true,
+            _ if places(finding).any(in_test) && !settings.include_tests => &mut hidden.tests,
+            tier if tier <= settings.tiers.shown => return true,
             Tier::Audit => &mut hidden.audit,
             Tier::Certain | Tier::Likely => &mut hidden.likely,
         };
         *counter += 1;
         false
     });
-    (findings, hidden)
+    Outcome { shown, fingerprints, hidden }
+}
+
+/// Where a finding is, and the steps that lead to it.
+fn places(finding: &Finding) -> impl Iterator<Item = &Place> {
+    finding.trace.iter().filter_map(|step| step.place.as_ref()).chain([&finding.place])
+}
+
+/// Whether the change that the run is about touches a finding.
+fn concerns(scope: &Scope, sources: &Sources, finding: &Finding) -> bool {
+    let lies_in = |place: &Place| {
+        let index = place.file.0 as usize;
+        let (Some(path), Some(source)) = (sources.paths.get(index), sources.texts.get(index)) else { return false };
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        match scope {
+            Scope::Everything => true,
+            Scope::File(file) => path == *file,
+            Scope::Changes(changes) => changes.touch(&path, source.lines.line(place.span.start), source.lines.line(place.span.end)),
+        }
+    };
+    matches!(scope, Scope::Everything) || places(finding).any(lies_in)
+}
+
+fn known_findings(path: &Path) -> Result<Baseline, Failure> {
+    let missing = || Failure::Usage(format!("there is no baseline `{}`; `racefree baseline` writes one", path.display()));
+    Baseline::load(path)?.ok_or_else(missing)
+}
+
+fn entry(sources: &Sources, named: &Named) -> Entry {
+    let path = sources.texts.get(named.finding.place.file.0 as usize).map(|source| source.path.clone());
+    let (rule, message) = (named.finding.rule.to_owned(), named.finding.message.clone());
+    Entry { path: path.unwrap_or_default(), rule, message, fingerprint: named.fingerprint.clone() }
+}
+
+/// Entries whose finding is gone: of rules that ran, in files that this run read or that are gone as well.
+fn stale_entries(baseline: &Baseline, path: &Path, settings: &Settings, sources: &Sources, outcome: &Outcome) -> Option<Problem> {
+    let found = outcome.fingerprints.iter().map(String::as_str).collect();
+    let was_read: BTreeSet<&str> = sources.texts.iter().map(|source| source.path.as_str()).collect();
+    let mut stale = baseline.stale(&found);
+    stale.retain(|entry| {
+        let is_looked_at = was_read.contains(entry.path.as_str()) || !settings.input.base.join(&entry.path).exists();
+        is_looked_at && settings.selection.includes(&entry.rule)
+    });
+    let named: Vec<String> = stale.iter().take(STALE_NAMED_MAX).map(|entry| format!("{} in {}", entry.rule, entry.path)).collect();
+    let more = if stale.len() > named.len() { format!(" and {} more", stale.len() - named.len()) } else { String::new() };
+    let message = format!("no longer found: {}{more}; run `racefree baseline` to remove what is stale", named.join(", "));
+    let path = path.strip_prefix(&settings.input.base).unwrap_or(path).display().to_string();
+    (!stale.is_empty()).then_some(Problem { path, place: None, message })
 }

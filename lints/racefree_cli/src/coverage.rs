@@ -9,13 +9,16 @@ use racefree_syntax::FileId;
 use crate::arguments::{CoverageFormat, CoverageOptions};
 use crate::failure::{Failure, Status};
 use crate::progress::Progress;
+use crate::settings::Input;
 use crate::sources;
 use crate::surroundings::Surroundings;
 
 pub(crate) fn run(options: &CoverageOptions, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
-    let pool = sources::pool(&options.input)?;
+    let config = Input::config(&options.input, surroundings)?;
+    let input = Input::new(&options.input, &config, surroundings)?;
+    let pool = sources::pool(options.input.threads)?;
     let progress = Progress::new(surroundings);
-    let sources = ManuallyDrop::new(sources::read(&options.input, surroundings, &pool, &progress)?);
+    let sources = ManuallyDrop::new(sources::read(&input, &pool, &progress)?);
     drop(progress);
     let mut blind_spots = Vec::new();
     for (index, file) in sources.files.iter().enumerate() {

@@ -9,10 +9,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use ignore::gitignore::Gitignore;
 use ignore::{DirEntry, WalkBuilder};
 use racefree_report::Problem;
 
 use crate::failure::Failure;
+use crate::settings::Input;
 
 /// A file to read.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +23,8 @@ pub(crate) struct SourceFile {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) kind: Kind,
+    /// The text to take in place of the file's.
+    pub(crate) given: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,20 +46,18 @@ struct Base<'a> {
     folder: &'a Path,
 }
 
-/// Lists the program made of `paths`.
-pub(crate) fn list(paths: &[PathBuf], current_dir: &Path) -> Result<Listing, Failure> {
+/// Lists the program.
+pub(crate) fn list(input: &Input) -> Result<Listing, Failure> {
     let mut listing = Listing::default();
-    let base = match paths {
-        [folder] if folder.is_dir() => Base { folder },
-        _ => Base { folder: current_dir },
-    };
+    let paths = &input.paths;
+    let base = Base { folder: &input.base };
     for path in paths {
         let metadata = fs::metadata(path).map_err(|error| Failure::CouldNotRun(format!("cannot read `{}`: {error}", path.display())))?;
         let before = listing.files.len();
         if metadata.is_dir() {
-            search(path, &base, &mut listing);
+            search(path, &base, &input.excluded, &mut listing);
         } else if metadata.is_file() && is_elixir(path) {
-            listing.files.push(SourceFile { name: base.name(path), path: path.clone(), kind: Kind::Code });
+            listing.files.push(SourceFile { name: base.name(path), path: path.clone(), kind: Kind::Code, given: None });
             continue;
         }
         if listing.files.len() == before {
@@ -63,6 +65,7 @@ pub(crate) fn list(paths: &[PathBuf], current_dir: &Path) -> Result<Listing, Fai
             listing.problems.push(Problem { path: base.name(path), place: None, message: message.to_owned() });
         }
     }
+    lay_over(input, &base, &mut listing);
     if listing.files.is_empty() {
         return Err(Failure::CouldNotRun(nothing_found(paths, &listing.problems)));
     }
@@ -73,6 +76,22 @@ pub(crate) fn list(paths: &[PathBuf], current_dir: &Path) -> Result<Listing, Fai
     }
     listing.files.sort_unstable();
     Ok(listing)
+}
+
+/// Gives files the texts that take the place of their own.
+fn lay_over(input: &Input, base: &Base, listing: &mut Listing) {
+    if input.overlay.is_empty() {
+        return;
+    }
+    let mut waiting = input.overlay.clone();
+    for file in &mut listing.files {
+        file.given = fs::canonicalize(&file.path).ok().and_then(|path| waiting.remove(&path));
+    }
+    if let Some((path, text)) = input.unlisted.as_ref().and_then(|path| waiting.remove_entry(path)) {
+        let folder = fs::canonicalize(base.folder).unwrap_or_else(|_| base.folder.to_path_buf());
+        let name = Base { folder: &folder }.name(&path);
+        listing.files.push(SourceFile { name, path, kind: Kind::Code, given: Some(text) });
+    }
 }
 
 fn nothing_found(paths: &[PathBuf], problems: &[Problem]) -> String {
@@ -89,12 +108,19 @@ fn nothing_found(paths: &[PathBuf], problems: &[Problem]) -> String {
     message
 }
 
-fn search(folder: &Path, base: &Base, listing: &mut Listing) {
+fn search(folder: &Path, base: &Base, excluded: &Gitignore, listing: &mut Listing) {
     let mut walk = WalkBuilder::new(folder);
     // A machine's own ignore files would make the same project give different reports: only those in the project count.
-    walk.ignore(false).git_exclude(false).git_global(false).require_git(false).filter_entry(is_searched);
-    let names_tests = folder.file_name().is_some_and(|name| name == "test");
     let inside = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let (excluded, top, top_canonical) = (excluded.clone(), folder.to_path_buf(), inside.clone());
+    let is_excluded = move |entry: &DirEntry| {
+        let Ok(below) = entry.path().strip_prefix(&top) else { return false };
+        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        !excluded.is_empty() && excluded.matched(top_canonical.join(below), is_folder).is_ignore()
+    };
+    walk.ignore(false).git_exclude(false).git_global(false).require_git(false);
+    walk.filter_entry(move |entry| is_searched(entry) && !is_excluded(entry));
+    let names_tests = folder.file_name().is_some_and(|name| name == "test");
     for entry in walk.build() {
         let entry = match entry {
             Ok(entry) => entry,
@@ -111,7 +137,7 @@ fn search(folder: &Path, base: &Base, listing: &mut Listing) {
         } else if entry.file_type().is_some_and(|kind| kind.is_file()) && is_elixir(entry.path()) {
             let is_test = !names_tests && is_test(entry.path().strip_prefix(folder).unwrap_or(entry.path()));
             let kind = if is_test { Kind::Test } else { Kind::Code };
-            listing.files.push(SourceFile { name: base.name(entry.path()), path: entry.into_path(), kind });
+            listing.files.push(SourceFile { name: base.name(entry.path()), path: entry.into_path(), kind, given: None });
         }
     }
 }

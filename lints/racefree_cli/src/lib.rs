@@ -6,7 +6,10 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used))]
 
 mod arguments;
+mod baseline;
+mod changes;
 mod check;
+mod config;
 mod coverage;
 pub mod crash;
 mod failure;
@@ -14,11 +17,12 @@ mod files;
 mod pages;
 mod progress;
 mod selection;
+mod settings;
 mod sources;
 mod surroundings;
 
 pub use failure::Status;
-pub use surroundings::Surroundings;
+pub use surroundings::{Stdin, Surroundings};
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -45,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, surroundings: &Surroun
 fn execute(arguments: &Arguments, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
     match &arguments.command {
         Command::Check(options) => check::run(options, arguments.color, surroundings, out),
+        Command::Baseline(options) => check::baseline(options, surroundings, out),
         Command::Coverage(options) => coverage::run(options, surroundings, out),
         Command::Explain { rule } => pages::explain(rule, arguments.color, surroundings, out),
         Command::Rules => pages::rules(out),

@@ -10,13 +10,13 @@ const SUGGESTIONS_MAX: usize = 3;
 
 /// The rules that one command line asks for.
 #[derive(Debug)]
-pub(crate) struct Selection<'a> {
-    only: Vec<&'a str>,
-    except: Vec<&'a str>,
+pub(crate) struct Selection {
+    only: Vec<String>,
+    except: Vec<String>,
 }
 
-impl<'a> Selection<'a> {
-    pub(crate) fn new(only: &'a [String], except: &'a [String]) -> Result<Self, Failure> {
+impl Selection {
+    pub(crate) fn new(only: &[String], except: &[String]) -> Result<Self, Failure> {
         let selection = Self { only: named(only)?, except: named(except)? };
         if ids().any(|id| selection.includes(id)) {
             Ok(selection)
@@ -26,7 +26,8 @@ impl<'a> Selection<'a> {
     }
 
     pub(crate) fn includes(&self, id: &str) -> bool {
-        (self.only.is_empty() || self.only.contains(&id)) && !self.except.contains(&id)
+        let names = |list: &[String]| list.iter().any(|name| name == id);
+        (self.only.is_empty() || names(&self.only)) && !names(&self.except)
     }
 
     /// For judging comments: one that names an unselected rule may well be needed.
@@ -65,9 +66,9 @@ pub(crate) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> V
     near.into_iter().map(|(_, id)| id).collect()
 }
 
-fn named(names: &[String]) -> Result<Vec<&str>, Failure> {
+fn named(names: &[String]) -> Result<Vec<String>, Failure> {
     let names = names.iter().map(|name| name.trim());
-    names.map(|name| if ids().any(|id| id == name) { Ok(name) } else { Err(unknown(name)) }).collect()
+    names.map(|name| if ids().any(|id| id == name) { Ok(name.to_owned()) } else { Err(unknown(name)) }).collect()
 }
 
 #[cfg(test)]

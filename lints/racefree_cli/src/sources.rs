@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,12 +14,11 @@ use racefree_syntax::parse::{Parser, SOURCE_BYTES_MAX};
 use racefree_syntax::{FileId, Span};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::arguments::InputOptions;
 use crate::crash;
 use crate::failure::Failure;
 use crate::files::{self, Kind, SourceFile};
 use crate::progress::Progress;
-use crate::surroundings::Surroundings;
+use crate::settings::Input;
 
 /// Analysis recurses as deep as code nests. Only what is touched of a stack takes memory.
 const STACK_BYTES: usize = 64 << 20;
@@ -36,6 +35,7 @@ pub(crate) struct Sources {
     /// Lowered, in the same order: the analysis knows a file by its index.
     pub(crate) files: Vec<core::File>,
     pub(crate) kinds: Vec<Kind>,
+    pub(crate) paths: Vec<PathBuf>,
     /// By path, then place.
     pub(crate) problems: Vec<Problem>,
 }
@@ -51,21 +51,16 @@ struct Loaded {
 type Trouble = (Option<Span>, String);
 
 /// A thread pool for one run.
-pub(crate) fn pool(options: &InputOptions) -> Result<ThreadPool, Failure> {
-    let threads = options.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+pub(crate) fn pool(threads: Option<u16>) -> Result<ThreadPool, Failure> {
+    let threads = threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let pool = ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build();
     pool.map_err(|error| Failure::CouldNotRun(format!("cannot start {threads} threads: {error}")))
 }
 
-/// Lists, reads and parses the program that `options` names.
-pub(crate) fn read(
-    options: &InputOptions,
-    surroundings: &Surroundings,
-    pool: &ThreadPool,
-    progress: &Progress,
-) -> Result<Sources, Failure> {
+/// Lists, reads and parses the program.
+pub(crate) fn read(input: &Input, pool: &ThreadPool, progress: &Progress) -> Result<Sources, Failure> {
     progress.stage("searching", 0);
-    let listing = files::list(&options.paths, &surroundings.current_dir)?;
+    let listing = files::list(input)?;
     progress.stage("reading", listing.files.len());
     let loaded = load(&listing.files, pool, progress);
     let mut sources = Sources { problems: listing.problems, ..Sources::default() };
@@ -78,6 +73,7 @@ pub(crate) fn read(
             core.is_test = file.kind == Kind::Test;
             sources.texts.push(source);
             sources.kinds.push(file.kind);
+            sources.paths.push(file.path);
             sources.files.push(core);
         }
     }
@@ -137,7 +133,7 @@ fn load(files: &[SourceFile], pool: &ThreadPool, progress: &Progress) -> Vec<Loa
 }
 
 fn load_one(file: &SourceFile, parser: &mut Parser) -> Loaded {
-    let (text, mut problems) = match read_text(&file.path) {
+    let (text, mut problems) = match file.given.clone().map_or_else(|| read_bytes(&file.path), Ok).and_then(decoded) {
         Ok((text, None)) => (text, Vec::new()),
         Ok((text, Some(problem))) => (text, vec![problem]),
         Err(message) => return Loaded { content: None, problems: vec![(None, message)] },
@@ -155,9 +151,11 @@ fn load_one(file: &SourceFile, parser: &mut Parser) -> Loaded {
     }
 }
 
-/// The text of `path`, with what is doubtful about it.
-fn read_text(path: &Path) -> Result<(String, Option<Trouble>), String> {
-    let too_large = || format!("larger than {} MiB: not read", SOURCE_BYTES_MAX >> 20);
+fn too_large() -> String {
+    format!("larger than {} MiB: not read", SOURCE_BYTES_MAX >> 20)
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;
     let bytes_expected = file.metadata().map_err(unreadable)?.len();
@@ -167,6 +165,11 @@ fn read_text(path: &Path) -> Result<(String, Option<Trouble>), String> {
     let mut bytes = Vec::with_capacity(bytes_expected as usize + 1);
     // A file may grow, or say that it is empty and go on for ever.
     file.take(SOURCE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// The text that `bytes` are, with what is doubtful about it.
+fn decoded(mut bytes: Vec<u8>) -> Result<(String, Option<Trouble>), String> {
     if bytes.len() > SOURCE_BYTES_MAX {
         return Err(too_large());
     }

@@ -19,6 +19,16 @@ pub struct Surroundings {
     pub output: Stream,
     pub error: Stream,
     pub environment: Environment,
+    pub stdin: Stdin,
+}
+
+/// Where standard input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stdin {
+    /// This process's own.
+    Process,
+    /// Somebody has read it already.
+    Text(Vec<u8>),
 }
 
 /// Where a stream goes.
@@ -62,6 +72,7 @@ impl Surroundings {
             output,
             error: stream(io::stderr().is_terminal()),
             environment,
+            stdin: Stdin::Process,
         }
     }
 

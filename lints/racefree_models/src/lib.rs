@@ -8,5 +8,8 @@ mod schema;
 mod table;
 
 pub use returns::Returns;
-pub use schema::{Behaviour, Callback, ClosureUse, Conventions, EffectKind, ExitReason, Function, OnNil, Role, Runs, Test, Vocabulary};
+pub use schema::{
+    Behaviour, Callback, ClosureUse, Conventions, Document, EffectKind, ExitReason, Function, ModuleEntry, OnNil, Role, Runs, Test,
+    Vocabulary,
+};
 pub use table::{ModelError, Models};

@@ -5,9 +5,9 @@ use racefree_syntax::Symbol;
 use serde::Deserialize;
 
 /// One model file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Document {
+pub struct Document {
     #[serde(default)]
     pub module: Vec<ModuleEntry>,
     #[serde(default)]
@@ -20,9 +20,32 @@ pub(crate) struct Document {
     pub conventions: Option<Conventions>,
 }
 
-#[derive(Debug, Deserialize)]
+impl Document {
+    /// Whether every entry speaks of arguments that its function has; else what is wrong with the first that does not.
+    pub fn check(&self) -> Result<(), String> {
+        for module in &self.module {
+            for function in &module.functions {
+                let operands = [function.target, function.key, function.message].into_iter().flatten();
+                let named = operands.chain(function.closures.iter().map(|closure| closure.arg));
+                let last = named.max();
+                let fewest = function.arity.iter().min().copied();
+                let (module, name) = (&module.name, &function.name);
+                match (last, fewest) {
+                    (_, None) => return Err(format!("{module}.{name} needs an arity, such as [2]")),
+                    (Some(last), Some(arity)) if last as u32 >= arity => {
+                        return Err(format!("{module}.{name}/{arity} has no argument {last}: the first one is argument 0"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ModuleEntry {
+pub struct ModuleEntry {
     /// `GenServer`, `ets` (Erlang modules without the colon).
     pub name: String,
     pub functions: Vec<Function>,

@@ -51,6 +51,12 @@ impl Models {
     /// Adds a model file; a later entry for the same function takes the place of an earlier one.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), ModelError> {
         let document: Document = toml::from_str(text).map_err(|error| ModelError { file: file.to_string(), message: error.to_string() })?;
+        self.extend(document);
+        Ok(())
+    }
+
+    /// Adds what a project says of its own functions, or of libraries that are not shipped.
+    pub fn extend(&mut self, document: Document) {
         for module in document.module {
             for function in module.functions {
                 let function = Arc::new(function);
@@ -68,7 +74,6 @@ impl Models {
         if let Some(conventions) = document.conventions {
             self.conventions = conventions;
         }
-        Ok(())
     }
 
     pub fn function(&self, module: Symbol, name: Symbol, arity: u32) -> Option<&Arc<Function>> {
@@ -103,14 +108,21 @@ mod tests {
 
     #[test]
     fn every_operand_is_an_argument() {
-        let models = Models::shipped().unwrap();
-        for ((module, name, arity), function) in &models.functions {
-            let operands = [function.target, function.key, function.message];
-            let closures = function.closures.iter().map(|closure| Some(closure.arg));
-            for operand in operands.into_iter().chain(closures).flatten() {
-                assert!((operand as u32) < *arity, "{module}.{name}/{arity} has no argument {operand}");
-            }
+        for (name, text) in SHIPPED {
+            let document: Document = toml::from_str(text).unwrap();
+            assert_eq!(document.check(), Ok(()), "{name}");
         }
+    }
+
+    #[test]
+    fn refuses_an_operand_that_is_no_argument() {
+        let check =
+            |function: &str| toml::from_str::<Document>(&format!("[[module]]\nname = \"A\"\nfunctions = [{function}]")).unwrap().check();
+        assert_eq!(
+            check("{ name = \"f\", arity = [1, 2], target = 1 }"),
+            Err("A.f/1 has no argument 1: the first one is argument 0".to_owned())
+        );
+        assert_eq!(check("{ name = \"f\", arity = [] }"), Err("A.f needs an arity, such as [2]".to_owned()));
     }
 
     #[test]

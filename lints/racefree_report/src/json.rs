@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use racefree_rules::{Finding, Place, Step};
 use serde::Serialize;
 
-use crate::{Level, Problem, Range, Report, Source, fingerprint};
+use crate::{Level, Problem, Range, Report, Source};
 
 #[derive(Serialize)]
 pub(crate) struct Tool {
@@ -74,8 +74,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     head(out)?;
     write!(out, ",\n\"summary\": ")?;
     serde_json::to_writer(&mut *out, &summary)?;
-    let fingerprints = fingerprint::fingerprints(report.sources, report.findings);
-    let findings = report.findings.iter().zip(&fingerprints).map(|(finding, name)| entry(report.sources, finding, name));
+    let findings = report.findings.iter().zip(report.fingerprints).map(|(finding, name)| entry(report.sources, finding, name));
     list(out, "findings", findings)?;
     problems(out, report.sources, report.problems)?;
     writeln!(out, "}}")

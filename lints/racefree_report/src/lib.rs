@@ -34,6 +34,8 @@ pub struct Report<'a> {
     /// A file's index is its `FileId`.
     pub sources: &'a [Source],
     pub findings: &'a [Finding],
+    /// One for each finding, in their order; see [`fingerprint`]. Made before anything was hidden: what is hidden must not rename what is shown.
+    pub fingerprints: &'a [String],
     pub problems: &'a [Problem],
     pub summary: Summary,
 }

@@ -22,6 +22,10 @@ pub struct Summary {
 pub struct Hidden {
     /// By a `racefree:allow` comment.
     pub allowed: usize,
+    /// Known to the baseline.
+    pub baseline: usize,
+    /// Beyond the changed lines or the one file that was asked for.
+    pub elsewhere: usize,
     /// In test files.
     pub tests: usize,
     /// Likely ones when only the certain are asked for.
@@ -53,6 +57,8 @@ pub(crate) fn hidden(hidden: Hidden) -> Option<String> {
         (hidden.audit, "to audit (--tier audit)"),
         (hidden.tests, "in test files (--include-tests)"),
         (hidden.allowed, "allowed by a comment"),
+        (hidden.baseline, "in the baseline"),
+        (hidden.elsewhere, "away from the change"),
     ];
     let parts: Vec<_> = shown.iter().filter(|(found, _)| *found > 0).map(|(found, what)| format!("{found} {what}")).collect();
     (!parts.is_empty()).then(|| format!("Not shown: {}", parts.join(", ")))

@@ -103,13 +103,14 @@ fn problems() -> Vec<Problem> {
 }
 
 fn summary() -> Summary {
-    let hidden = Hidden { allowed: 1, tests: 2, likely: 0, audit: 4 };
+    let hidden = Hidden { allowed: 1, tests: 2, likely: 0, audit: 4, baseline: 0, elsewhere: 0 };
     Summary { files: 2, functions: 4, elapsed: Some(Duration::from_millis(12)), hidden }
 }
 
 fn render(write: impl Fn(&Report, &mut Vec<u8>)) -> String {
     let (sources, findings, problems) = (sources(), findings(), problems());
-    let report = Report { sources: &sources, findings: &findings, problems: &problems, summary: summary() };
+    let fingerprints = fingerprint::fingerprints(&sources, &findings);
+    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &problems, summary: summary() };
     let mut out = Vec::new();
     write(&report, &mut out);
     String::from_utf8(out).expect("output is UTF-8")
@@ -169,7 +170,7 @@ fn json_document() {
 
 #[test]
 fn empty_report() {
-    let report = Report { sources: &[], findings: &[], problems: &[], summary: Summary::default() };
+    let report = Report { sources: &[], findings: &[], fingerprints: &[], problems: &[], summary: Summary::default() };
     let mut out = Vec::new();
     json::write(&report, &mut out).expect("memory takes every write");
     text::write(&report, 80, &mut NoColor::new(&mut out)).expect("memory takes every write");
@@ -260,7 +261,8 @@ fn places_out_of_bounds_do_no_harm() {
     finding.place.span = Span { start: 300, end: 9000 };
     finding.trace[0].place = Some(Place { file: FileId(7), span: Span::default() });
     let (sources, findings) = (sources(), [finding]);
-    let report = Report { sources: &sources, findings: &findings, problems: &[], summary: summary() };
+    let fingerprints = fingerprint::fingerprints(&sources, &findings);
+    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &[], summary: summary() };
     for width in [0, 1, 60, 1000] {
         text::write(&report, width, &mut NoColor::new(Vec::new())).expect("memory takes every write");
     }
@@ -273,7 +275,8 @@ fn very_long_lines_are_not_drawn() {
     let place = Place { file: FileId(0), span: Span::new(0, code.len()) };
     let findings = [Finding { trace: Vec::new(), place, ..findings().remove(1) }];
     let sources = [Source::new("lib/generated.ex", code)];
-    let report = Report { sources: &sources, findings: &findings, problems: &[], summary: summary() };
+    let fingerprints = fingerprint::fingerprints(&sources, &findings);
+    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &[], summary: summary() };
     let mut out = Vec::new();
     text::write(&report, 80, &mut NoColor::new(&mut out)).expect("memory takes every write");
     let out = String::from_utf8_lossy(&out);
@@ -288,7 +291,8 @@ fn what_would_fool_a_terminal_is_shown_harmless() {
     let place = Place { file: FileId(0), span: Span::new(0, code.len()) };
     let finding = Finding { message: "\u{7} \n rings".into(), trace: Vec::new(), place, ..findings().remove(1) };
     let findings = [finding];
-    let report = Report { sources: &sources, findings: &findings, problems: &[], summary: summary() };
+    let fingerprints = fingerprint::fingerprints(&sources, &findings);
+    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &[], summary: summary() };
     let mut out = Vec::new();
     text::write(&report, 80, &mut NoColor::new(&mut out)).expect("memory takes every write");
     oneline::write(&report, &mut out).expect("memory takes every write");

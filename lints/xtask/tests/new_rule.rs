@@ -8,7 +8,7 @@ use std::process::Command;
 const RULE: &str = "a_frame_to_compile";
 
 /// What cargo needs of the workspace.
-const NEEDED: [&str; 4] = ["Cargo.toml", "Cargo.lock", "lints", "priv/rules"];
+const NEEDED: [&str; 5] = ["Cargo.toml", "Cargo.lock", "lints", "native", "priv/rules"];
 
 fn root() -> PathBuf {
     xtask::root_above(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the repository")

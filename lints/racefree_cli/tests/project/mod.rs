@@ -1,7 +1,10 @@
 //! A project in a folder of its own, and the binary run in it.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::{fs, str};
 
 use tempfile::TempDir;
@@ -15,7 +18,7 @@ impl Project {
     pub(crate) fn new<T: AsRef<[u8]>>(files: &[(&str, T)]) -> Self {
         let project = Self { folder: tempfile::tempdir().expect("a folder for the test") };
         for (path, content) in files {
-            project.write(path, content.as_ref());
+            project.write(path, content);
         }
         project
     }
@@ -24,7 +27,7 @@ impl Project {
         self.folder.path()
     }
 
-    pub(crate) fn write(&self, path: &str, content: &[u8]) {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the folder can be made");
         fs::write(path, content).expect("the file can be written");
@@ -46,6 +49,15 @@ impl Project {
 
     pub(crate) fn run_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         self.command(arguments).envs(environment.iter().copied()).output().expect("the binary starts")
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        // Dropped behind the statement: the binary sees the end of its input.
+        child.stdin.take().expect("its input is a pipe").write_all(input.as_bytes()).expect("it reads its input");
+        child.wait_with_output().expect("the binary ends")
     }
 }
 
