@@ -2,4 +2,6 @@
 
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod version;
+
 rustler::init!("Elixir.Racefree.Native");
