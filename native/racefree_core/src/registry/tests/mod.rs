@@ -1,0 +1,4 @@
+//! Proofs of the registry that need its inside or loom; those that need neither are under the crate's `tests/`.
+
+mod names;
+mod world;
