@@ -1,4 +1,8 @@
-//! Proofs of the registry that need its inside or loom; those that need neither are under the crate's `tests/`.
+//! Proofs of the registry.
 
+mod incarnations;
 mod names;
+mod removals;
+mod starts;
+mod subscriptions;
 mod world;

@@ -81,7 +81,7 @@ fn keeps_the_next_holder_when_the_former_ones_death_is_heard_of_late() {
     registry.evict(b"k", generation).unwrap();
     registry.register((), b"k", BOB, 11).unwrap();
     registry.evict(b"k", generation).unwrap();
-    registry.platform().hear_of_death(ADA, monitors);
+    registry.platform().hear_of_death(monitors);
     settle(&mut janitor);
     assert_eq!(holder(&registry, b"k"), Ok((BOB, 11)));
 }

@@ -14,6 +14,10 @@ pub(super) type Tag = u32;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Pid(pub(super) u32);
 
+/// Whom it watches, and which of all monitors it is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Monitor(Pid, u64);
+
 /// What the platform does instead of its duty.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fault {
@@ -30,7 +34,7 @@ pub(super) struct World {
 
 struct State {
     dead: BTreeSet<Pid>,
-    monitors: BTreeMap<u64, (Pid, usize)>,
+    monitors: BTreeMap<Monitor, usize>,
     monitors_made: u64,
     mail: Vec<(Pid, Tag, Notice<Pid, Value>)>,
     events: Vec<Event<Pid, Value>>,
@@ -54,22 +58,22 @@ impl World {
 
     /// The process is dead at once; the registry hears of it by the same call.
     pub(super) fn kill(&self, pid: Pid) {
-        self.mark_dead(pid).into_iter().for_each(|monitor| self.inbox.down(pid, monitor));
+        self.hear_of_death(self.mark_dead(pid));
     }
 
     /// The process is dead; who monitored it has not heard of it yet.
-    pub(super) fn mark_dead(&self, pid: Pid) -> Vec<u64> {
+    pub(super) fn mark_dead(&self, pid: Pid) -> Vec<Monitor> {
         let mut state = self.state();
         state.dead.insert(pid);
-        let monitors = state.monitors.iter().filter(|(_, (watched, _))| *watched == pid).map(|(monitor, _)| *monitor).collect::<Vec<_>>();
+        let monitors = state.monitors.range(Monitor(pid, 0)..=Monitor(pid, u64::MAX)).map(|(monitor, _)| *monitor).collect::<Vec<_>>();
         monitors.iter().for_each(|monitor| {
             state.monitors.remove(monitor);
         });
         monitors
     }
 
-    pub(super) fn hear_of_death(&self, pid: Pid, monitors: Vec<u64>) {
-        monitors.into_iter().for_each(|monitor| self.inbox.down(pid, monitor));
+    pub(super) fn hear_of_death(&self, monitors: Vec<Monitor>) {
+        monitors.into_iter().for_each(|monitor| self.inbox.down(monitor.0, monitor));
     }
 
     pub(super) fn is_alive(&self, pid: Pid) -> bool {
@@ -109,25 +113,25 @@ impl Platform for World {
     type Pid = Pid;
     type Value = Value;
     type Tag = Tag;
-    type Monitor = u64;
+    type Monitor = Monitor;
     type Caller<'a> = ();
 
-    fn monitor(&self, (): (), shard: usize, pid: Pid) -> Option<u64> {
+    fn monitor(&self, (): (), shard: usize, pid: Pid) -> Option<Monitor> {
         let mut state = self.state();
         assert!(state.fault != Fault::MonitorPanics, "injected");
         if state.dead.contains(&pid) {
             return None;
         }
         state.monitors_made += 1;
-        let monitor = state.monitors_made;
-        state.monitors.insert(monitor, (pid, shard));
+        let monitor = Monitor(pid, state.monitors_made);
+        state.monitors.insert(monitor, shard);
         Some(monitor)
     }
 
-    fn demonitor(&self, shard: usize, monitor: u64) {
+    fn demonitor(&self, shard: usize, monitor: Monitor) {
         let removed = self.state().monitors.remove(&monitor);
         // A process may die while the incarnation ends.
-        assert!(removed.is_none_or(|(_, made_for)| made_for == shard));
+        assert!(removed.is_none_or(|made_for| made_for == shard));
     }
 
     fn send(&self, to: Pid, tag: &Tag, notice: Notice<Pid, Value>) {
