@@ -6,12 +6,26 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use racefree_rules::Tier;
 use serde::Deserialize;
 
+use crate::output::Output;
+
 const EXIT_STATUS: &str = "\
 Exit status:
   0  no finding of the failing tier
   1  findings at or above the failing tier
   2  bad usage
   3  the run could not take place";
+
+const CHECK_HELP: &str = "\
+Examples:
+  racefree check --output sarif=races.sarif         text on the terminal, SARIF in a file
+  racefree check --format html --output races.html  a page instead of the text
+  racefree check --format rdjson | reviewdog -f=rdjson
+
+Exit status:
+  0  no finding of the failing tier
+  1  findings at or above the failing tier
+  2  bad usage
+  3  the run could not take place, or a report could not be written";
 
 const BASELINE_HELP: &str = "\
 A baseline only shrinks: when there is one, this command takes out what is no longer found and adds
@@ -34,7 +48,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read Elixir source and report its races
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = CHECK_HELP)]
     Check(CheckOptions),
     /// Remember today's findings, so that only new ones are shown; later, forget those that are gone
     #[command(after_help = BASELINE_HELP)]
@@ -57,6 +71,9 @@ pub(crate) struct CheckOptions {
     /// How to write the report
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+    /// Write the report to FILE instead of standard output; as FORMAT=FILE, write one more report, in this format. May be repeated
+    #[arg(long, value_name = "[FORMAT=]FILE")]
+    pub(crate) output: Vec<Output>,
     /// Show findings at least this sure [default: likely, or what --fail-on names]
     #[arg(long, value_enum)]
     pub(crate) tier: Option<TierName>,
@@ -142,6 +159,18 @@ pub(crate) enum Format {
     Oneline,
     /// For programs: one versioned document
     Json,
+    /// The same as a stream: one object a line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning services and viewers
+    Sarif,
+    /// Workflow commands, which GitHub shows as annotations
+    Github,
+    /// GitLab's code quality report
+    Gitlab,
+    /// For reviewdog
+    Rdjson,
+    /// For test dashboards: a case for each rule and file
+    Junit,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -8,21 +8,22 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use racefree_analysis::Program;
-use racefree_report::termcolor::{Ansi, NoColor};
-use racefree_report::{Hidden, Problem, Report, fingerprint, json, oneline, text};
-use racefree_rules::suppression::{self, Comments};
-use racefree_rules::{Finding, Place, Tier};
+use racefree_report::{Hidden, Problem, Report, fingerprint};
+use racefree_rules::suppression::{self, Allowed, Comments};
+use racefree_rules::{Finding, Page, Place, Tier, page};
 use racefree_syntax::FileId;
 
-use crate::arguments::{BaselineOptions, CheckOptions, Colour, Format};
+use crate::arguments::{BaselineOptions, CheckOptions, Colour};
 use crate::baseline::{Baseline, Entry};
 use crate::failure::{Failure, Status};
 use crate::files::Kind;
+use crate::output;
 use crate::progress::Progress;
 use crate::selection;
 use crate::settings::{Scope, Settings};
 use crate::sources::{self, Sources};
-use crate::surroundings::{Stream, Surroundings};
+use crate::standpoint;
+use crate::surroundings::Surroundings;
 
 /// At most so many stale entries are named.
 const STALE_NAMED_MAX: usize = 3;
@@ -37,6 +38,8 @@ struct Named {
 struct Outcome {
     /// To be shown.
     shown: Vec<Named>,
+    /// What a comment alone keeps from being shown.
+    allowed: Vec<(Allowed, String)>,
     /// Of all that was found, whether it is shown or not.
     fingerprints: BTreeSet<String>,
     hidden: Hidden,
@@ -44,6 +47,7 @@ struct Outcome {
 
 pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
     let settings = Settings::for_check(options, surroundings)?;
+    output::check(&options.output)?;
     let baseline = settings.baseline.as_deref().map(known_findings).transpose()?;
     let (mut sources, mut outcome) = analyse(&settings, surroundings)?;
     if let (Some(baseline), Some(path)) = (&baseline, &settings.baseline) {
@@ -57,20 +61,25 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
     let before = outcome.shown.len();
     outcome.shown.retain(|named| concerns(&settings.scope, &sources, &named.finding));
     outcome.hidden.elsewhere = before - outcome.shown.len();
+    outcome.allowed.retain(|(allowed, _)| concerns(&settings.scope, &sources, &allowed.finding));
     let mut summary = sources.summary();
     summary.hidden = outcome.hidden;
-    // A time in a file or a pipe would make two equal runs differ; the JSON document has a place for it that readers know to mask.
-    if options.format == Format::Json || surroundings.output == Stream::Terminal {
-        summary.elapsed = Some(surroundings.started.elapsed());
-    }
     let (findings, fingerprints): (Vec<_>, Vec<_>) = outcome.shown.into_iter().map(|named| (named.finding, named.fingerprint)).unzip();
-    let report = Report { sources: &sources.texts, findings: &findings, fingerprints: &fingerprints, problems: &sources.problems, summary };
-    match options.format {
-        Format::Text if surroundings.is_output_coloured(wish) => text::write(&report, surroundings.width, &mut Ansi::new(out))?,
-        Format::Text => text::write(&report, surroundings.width, &mut NoColor::new(out))?,
-        Format::Oneline => oneline::write(&report, out)?,
-        Format::Json => json::write(&report, out)?,
-    }
+    let (allowed, allowed_fingerprints): (Vec<_>, Vec<_>) = outcome.allowed.into_iter().unzip();
+    let pages: Vec<Page> = page::pages().into_iter().filter(|page| settings.selection.includes(page.id)).collect();
+    let report = Report {
+        sources: &sources.texts,
+        findings: &findings,
+        fingerprints: &fingerprints,
+        allowed: &allowed,
+        allowed_fingerprints: &allowed_fingerprints,
+        problems: &sources.problems,
+        pages: &pages,
+        failing: settings.tiers.failing,
+        standpoint: &standpoint::of(&settings.input.base, &surroundings.current_dir),
+        summary,
+    };
+    output::write(&report, options.format, &options.output, wish, surroundings, out)?;
     let fails = findings.iter().any(|finding| finding.tier <= settings.tiers.failing);
     Ok(if fails { Status::Findings } else { Status::Clean })
 }
@@ -144,14 +153,18 @@ fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
     };
     let judged = suppression::apply(&comments, found);
     let mut hidden = Hidden { allowed: judged.allowed.len(), ..Hidden::default() };
-    let fingerprints = fingerprint::fingerprints(&sources.texts, &judged.findings);
+    let all = judged.findings.iter().chain(judged.allowed.iter().map(|allowed| &allowed.finding));
+    let mut fingerprints = fingerprint::fingerprints(&sources.texts, all);
+    // Behind the others, so that a comment on one finding renames no other.
+    let allowed = judged.allowed.into_iter().zip(fingerprints.split_off(judged.findings.len()));
     let named = judged.findings.into_iter().zip(fingerprints).map(|(finding, fingerprint)| Named { finding, fingerprint });
     let mut shown: Vec<Named> = named.filter(|named| selection.includes(named.finding.rule)).collect();
     let fingerprints = shown.iter().map(|named| named.fingerprint.clone()).collect();
+    let in_test = |place: &Place| sources.kinds.get(place.file.0 as usize) == Some(&Kind::Test);
+    let is_hidden_test = |finding: &Finding| !settings.include_tests && places(finding).any(in_test);
     shown.retain(|Named { finding, .. }| {
-        let in_test = |place: &Place| sources.kinds.get(place.file.0 as usize) == Some(&Kind::Test);
         let counter = match finding.tier {
-            _ if places(finding).any(in_test) && !settings.include_tests => &mut hidden.tests,
+            _ if is_hidden_test(finding) => &mut hidden.tests,
             tier if tier <= settings.tiers.shown => return true,
             Tier::Audit => &mut hidden.audit,
             Tier::Certain | Tier::Likely => &mut hidden.likely,
@@ -159,7 +172,9 @@ fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
         *counter += 1;
         false
     });
-    Outcome { shown, fingerprints, hidden }
+    let is_shown = |finding: &Finding| finding.tier <= settings.tiers.shown && !is_hidden_test(finding);
+    let allowed = allowed.filter(|(allowed, _)| is_shown(&allowed.finding)).collect();
+    Outcome { shown, allowed, fingerprints, hidden }
 }
 
 /// Where a finding is, and the steps that lead to it.

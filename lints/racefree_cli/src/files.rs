@@ -46,6 +46,11 @@ struct Base<'a> {
     folder: &'a Path,
 }
 
+/// `path` as the output shows it to someone who stands in `folder`.
+pub(crate) fn name(path: &Path, folder: &Path) -> String {
+    Base { folder }.name(path)
+}
+
 /// Lists the program.
 pub(crate) fn list(input: &Input) -> Result<Listing, Failure> {
     let mut listing = Listing::default();

@@ -14,11 +14,13 @@ mod coverage;
 pub mod crash;
 mod failure;
 mod files;
+mod output;
 mod pages;
 mod progress;
 mod selection;
 mod settings;
 mod sources;
+mod standpoint;
 mod surroundings;
 
 pub use failure::Status;

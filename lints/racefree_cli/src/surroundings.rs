@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::arguments::Colour;
 
 /// Wide enough for timelines, narrow enough for most windows: for pipes and files.
-const WIDTH_WITHOUT_TERMINAL: usize = 100;
+pub(crate) const WIDTH_WITHOUT_TERMINAL: usize = 100;
 
 #[derive(Debug, Clone)]
 pub struct Surroundings {

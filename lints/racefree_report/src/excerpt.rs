@@ -18,7 +18,7 @@ const LINE_BYTES_MAX: usize = 500;
 
 /// Draws excerpts; each source is made safe to print once, however many findings it has.
 pub(crate) struct Excerpts<'a> {
-    sources: &'a [Source],
+    pub(crate) sources: &'a [Source],
     drawn: BTreeMap<u32, (&'a Source, Cow<'a, str>)>,
 }
 

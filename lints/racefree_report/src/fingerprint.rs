@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use racefree_rules::Finding;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::Source;
+use crate::{Problem, Source};
 
 /// One fingerprint for each finding, in their order: 32 hexadecimal digits.
 ///
 /// Invariant: part of the output's contract. A change here loosens every baseline, so it needs a new output version.
-pub fn fingerprints(sources: &[Source], findings: &[Finding]) -> Vec<String> {
+pub fn fingerprints<'a>(sources: &[Source], findings: impl IntoIterator<Item = &'a Finding>) -> Vec<String> {
     let mut seen = BTreeMap::new();
-    let mut name = |finding| {
+    let name = |finding| {
         let base = base(sources, finding);
         let ordinal: &mut u64 = seen.entry(base).or_insert(0);
         let mut hash = Xxh3::new();
@@ -24,7 +24,18 @@ pub fn fingerprints(sources: &[Source], findings: &[Finding]) -> Vec<String> {
         *ordinal += 1;
         format!("{:032x}", hash.digest128())
     };
-    findings.iter().map(&mut name).collect()
+    findings.into_iter().map(name).collect()
+}
+
+/// A name for a problem, of which a baseline remembers nothing: the formats that need one need no more than that it is its own.
+pub(crate) fn of_problem(problem: &Problem, line: u32) -> String {
+    let mut hash = Xxh3::new();
+    for part in [problem.path.as_str(), &problem.message] {
+        hash.update(part.as_bytes());
+        hash.update(&[0xff]);
+    }
+    hash.update(&line.to_le_bytes());
+    format!("{:032x}", hash.digest128())
 }
 
 fn base(sources: &[Source], finding: &Finding) -> u128 {

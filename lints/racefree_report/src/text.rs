@@ -22,9 +22,7 @@ pub fn write(report: &Report, width: usize, out: &mut dyn WriteColor) -> io::Res
     let width = width.clamp(WIDTH_MIN, WIDTH_MAX);
     let mut excerpts = Excerpts::new(report.sources);
     for finding in report.findings {
-        excerpts.write(finding, out)?;
-        write_timeline(report.sources, finding, width, out)?;
-        write_advice(finding, width, out)?;
+        write_finding(&mut excerpts, finding, width, out)?;
         writeln!(out)?;
     }
     write_problems(report, out)?;
@@ -33,6 +31,13 @@ pub fn write(report: &Report, width: usize, out: &mut dyn WriteColor) -> io::Res
         Some(line) => writeln!(out, "{line}"),
         None => Ok(()),
     }
+}
+
+/// The whole of one finding, as it stands in the report.
+pub(crate) fn write_finding(excerpts: &mut Excerpts, finding: &Finding, width: usize, out: &mut dyn WriteColor) -> io::Result<()> {
+    excerpts.write(finding, out)?;
+    write_timeline(excerpts.sources, finding, width, out)?;
+    write_advice(finding, width, out)
 }
 
 fn write_timeline(sources: &[Source], finding: &Finding, width: usize, out: &mut dyn WriteColor) -> io::Result<()> {

@@ -2,15 +2,18 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test -p racefree_report` rewrites the snapshots.
 
+mod formats;
+
 use std::time::Duration;
 
 use expect_test::{Expect, expect, expect_file};
-use racefree_rules::{Finding, Place, Severity, Step, Tier};
+use racefree_rules::suppression::Allowed;
+use racefree_rules::{Edit, Finding, Fix, Page, Place, Safety, Severity, Signal, SignalKind, Step, Tier};
 use racefree_syntax::core::{BlindSpot, BlindSpotKind};
 use racefree_syntax::{FileId, Span};
 use termcolor::{Ansi, NoColor};
 
-use crate::{Coverage, Hidden, Problem, Report, Source, Summary, coverage, fingerprint, json, oneline, text};
+use crate::{Coverage, Hidden, Problem, Report, Source, Standpoint, Summary, coverage, fingerprint, json, oneline, text};
 
 const CLIENT: &str = "\
 defmodule Jobs.Client do
@@ -57,6 +60,10 @@ fn step(process: &str, message: &str, place: Option<Place>) -> Step {
     Step { process: process.into(), message: message.into(), place, signal: None }
 }
 
+fn sends(kind: SignalKind, to: &str, step: Step) -> Step {
+    Step { signal: Some(Signal { kind, to: to.into() }), ..step }
+}
+
 fn findings() -> Vec<Finding> {
     let call = place(0, "GenServer.call(\n      pid,\n      {:run, job}\n    )");
     let nil = Finding {
@@ -68,14 +75,18 @@ fn findings() -> Vec<Finding> {
         harm: "The caller exits with `{:noproc, _}`, and its own state is lost.".into(),
         trace: vec![
             step("caller", "looks up the pid of `name`", Some(place(0, "Jobs.Registry.whereis(name)"))),
-            step("job `name`", "dies", None),
+            sends(SignalKind::Exit, "Jobs.Registry", step("job `name`", "dies", None)),
             step("Jobs.Registry", "removes its entry", Some(place(1, ":ets.match_delete(:jobs, {:_, pid})"))),
             step("caller", "gets nil: there is no entry", Some(place(1, "nil"))),
             step("caller", "calls nil, and exits", Some(call)),
         ],
         help: "Match on nil before the call, and give the caller an error it can handle.".into(),
         function: "Jobs.Client.run/2".into(),
-        fixes: Vec::new(),
+        fixes: vec![Fix {
+            title: "Give nil an answer of its own".into(),
+            safety: Safety::Unsafe,
+            edits: vec![Edit { place: place(0, "GenServer.call("), text: "pid && GenServer.call(".into() }],
+        }],
     };
     let ping = place(0, "GenServer.call(whereis(naïve), :ping)");
     let two = Finding {
@@ -85,14 +96,32 @@ fn findings() -> Vec<Finding> {
         place: ping,
         message: "an exit of the callee passes through".into(),
         trace: vec![
-            step("caller", "asks", Some(ping)),
+            sends(SignalKind::Call, "job `name`", step("caller", "asks", Some(ping))),
             step("job `name`", "stops while it answers, because its supervisor shuts down the whole tree above it", None),
         ],
         function: "Jobs.Client.ping/1".into(),
+        fixes: Vec::new(),
         ..nil.clone()
     };
     let audit = Finding { tier: Tier::Audit, trace: Vec::new(), help: String::new(), rule: "get_then_put", ..two.clone() };
     vec![nil, two, audit]
+}
+
+fn allowed() -> Vec<Allowed> {
+    let whereis = place(0, "Jobs.Registry.whereis(name)");
+    let finding = Finding { rule: "repeated_lookup", place: whereis, trace: Vec::new(), fixes: Vec::new(), ..findings().remove(0) };
+    vec![Allowed { finding, comment: place(0, "defmodule"), reason: "the <registry> \"never\" restarts & never ends".into() }]
+}
+
+/// Those of the rules that the findings name.
+fn pages() -> Vec<Page> {
+    let named = ["catch_misses_exit", "get_then_put", "nil_pid_call", "repeated_lookup"];
+    let doc = "# A call\n\nWaits for *one* process.\n\n```elixir\nGenServer.call(pid, :ping)\n```\n\n## Instead\n\n- Handle `nil`.\n";
+    named.map(|id| Page { id, severity: Severity::Error, doc }).into()
+}
+
+fn standpoint() -> Standpoint {
+    Standpoint { repository: "apps/the jobs/".into(), working_folder: "../the jobs/".into() }
 }
 
 fn problems() -> Vec<Problem> {
@@ -108,12 +137,46 @@ fn summary() -> Summary {
 }
 
 fn render(write: impl Fn(&Report, &mut Vec<u8>)) -> String {
-    let (sources, findings, problems) = (sources(), findings(), problems());
-    let fingerprints = fingerprint::fingerprints(&sources, &findings);
-    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &problems, summary: summary() };
+    render_of(&sources(), &findings(), write)
+}
+
+/// With everything else as in [`render`].
+fn render_of(sources: &[Source], findings: &[Finding], write: impl Fn(&Report, &mut Vec<u8>)) -> String {
+    let (allowed, problems, pages, standpoint) = (allowed(), problems(), pages(), standpoint());
     let mut out = Vec::new();
+    let all = findings.iter().chain(allowed.iter().map(|allowed| &allowed.finding));
+    let fingerprints = fingerprint::fingerprints(sources, all);
+    let (fingerprints, allowed_fingerprints) = fingerprints.split_at(findings.len());
+    let report = Report {
+        sources,
+        findings,
+        fingerprints,
+        allowed: &allowed,
+        allowed_fingerprints,
+        problems: &problems,
+        pages: &pages,
+        failing: Tier::Certain,
+        standpoint: &standpoint,
+        summary: summary(),
+    };
     write(&report, &mut out);
     String::from_utf8(out).expect("output is UTF-8")
+}
+
+/// With nothing but these.
+fn report<'a>(sources: &'a [Source], findings: &'a [Finding], standpoint: &'a Standpoint) -> Report<'a> {
+    Report {
+        sources,
+        findings,
+        fingerprints: fingerprint::fingerprints(sources, findings).leak(),
+        allowed: &[],
+        allowed_fingerprints: &[],
+        problems: &[],
+        pages: &[],
+        failing: Tier::Certain,
+        standpoint,
+        summary: summary(),
+    }
 }
 
 fn text_at(width: usize) -> String {
@@ -122,17 +185,17 @@ fn text_at(width: usize) -> String {
 
 #[test]
 fn text_in_80_columns() {
-    expect_file!["../tests/snapshots/text_80.txt"].assert_eq(&text_at(80));
+    expect_file!["../../tests/snapshots/text_80.txt"].assert_eq(&text_at(80));
 }
 
 #[test]
 fn text_in_120_columns() {
-    expect_file!["../tests/snapshots/text_120.txt"].assert_eq(&text_at(120));
+    expect_file!["../../tests/snapshots/text_120.txt"].assert_eq(&text_at(120));
 }
 
 #[test]
 fn text_in_40_columns() {
-    expect_file!["../tests/snapshots/text_40.txt"].assert_eq(&text_at(40));
+    expect_file!["../../tests/snapshots/text_40.txt"].assert_eq(&text_at(40));
 }
 
 #[test]
@@ -165,12 +228,13 @@ fn one_line_each() {
 fn json_document() {
     let out = render(|report, out| json::write(report, out).expect("memory takes every write"));
     serde_json::from_str::<serde_json::Value>(&out).expect("valid JSON");
-    expect_file!["../tests/snapshots/report.json"].assert_eq(&out);
+    expect_file!["../../tests/snapshots/report.json"].assert_eq(&out);
 }
 
 #[test]
 fn empty_report() {
-    let report = Report { sources: &[], findings: &[], fingerprints: &[], problems: &[], summary: Summary::default() };
+    let standpoint = Standpoint::default();
+    let report = Report { summary: Summary::default(), ..report(&[], &[], &standpoint) };
     let mut out = Vec::new();
     json::write(&report, &mut out).expect("memory takes every write");
     text::write(&report, 80, &mut NoColor::new(&mut out)).expect("memory takes every write");
@@ -261,8 +325,8 @@ fn places_out_of_bounds_do_no_harm() {
     finding.place.span = Span { start: 300, end: 9000 };
     finding.trace[0].place = Some(Place { file: FileId(7), span: Span::default() });
     let (sources, findings) = (sources(), [finding]);
-    let fingerprints = fingerprint::fingerprints(&sources, &findings);
-    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &[], summary: summary() };
+    let standpoint = Standpoint::default();
+    let report = report(&sources, &findings, &standpoint);
     for width in [0, 1, 60, 1000] {
         text::write(&report, width, &mut NoColor::new(Vec::new())).expect("memory takes every write");
     }
@@ -275,8 +339,8 @@ fn very_long_lines_are_not_drawn() {
     let place = Place { file: FileId(0), span: Span::new(0, code.len()) };
     let findings = [Finding { trace: Vec::new(), place, ..findings().remove(1) }];
     let sources = [Source::new("lib/generated.ex", code)];
-    let fingerprints = fingerprint::fingerprints(&sources, &findings);
-    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &[], summary: summary() };
+    let standpoint = Standpoint::default();
+    let report = report(&sources, &findings, &standpoint);
     let mut out = Vec::new();
     text::write(&report, 80, &mut NoColor::new(&mut out)).expect("memory takes every write");
     let out = String::from_utf8_lossy(&out);
@@ -291,8 +355,8 @@ fn what_would_fool_a_terminal_is_shown_harmless() {
     let place = Place { file: FileId(0), span: Span::new(0, code.len()) };
     let finding = Finding { message: "\u{7} \n rings".into(), trace: Vec::new(), place, ..findings().remove(1) };
     let findings = [finding];
-    let fingerprints = fingerprint::fingerprints(&sources, &findings);
-    let report = Report { sources: &sources, findings: &findings, fingerprints: &fingerprints, problems: &[], summary: summary() };
+    let standpoint = Standpoint::default();
+    let report = report(&sources, &findings, &standpoint);
     let mut out = Vec::new();
     text::write(&report, 80, &mut NoColor::new(&mut out)).expect("memory takes every write");
     oneline::write(&report, &mut out).expect("memory takes every write");
