@@ -5,6 +5,7 @@ use crate::summary::{FunctionId, ItemKind, ModuleId, ScopeKind, Summary};
 use racefree_models::Role;
 use racefree_syntax::core::{File, Visibility};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// A kind of process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,7 +27,7 @@ pub(crate) struct Contexts {
 }
 
 impl Contexts {
-    pub fn new(base: &Base<'_>, summaries: &[Summary], files: &[File]) -> Self {
+    pub fn new(base: &Base<'_>, summaries: &[Arc<Summary>], files: &[File]) -> Self {
         let mut contexts = Self { of: vec![SmallVec::new(); summaries.len()] };
         let mut called = vec![false; summaries.len()];
         let is_test = |module: ModuleId| {

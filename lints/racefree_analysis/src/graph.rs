@@ -7,7 +7,7 @@ use racefree_syntax::Symbol;
 use racefree_syntax::core::{Call, Callee, CaseClause, Expr, ExprKind, For, ForStep, WithStep};
 
 pub(crate) struct CallGraph {
-    edges: Vec<Vec<FunctionId>>,
+    edges: Vec<Box<[FunctionId]>>,
 }
 
 /// Functions that reach each other.
@@ -18,18 +18,27 @@ pub(crate) struct Component {
 }
 
 impl CallGraph {
-    pub fn new(base: &Base<'_>) -> Self {
+    /// Asks `known` first for the functions that one calls.
+    pub fn new<'k>(base: &Base<'_>, known: impl Fn(FunctionId) -> Option<&'k [FunctionId]>) -> Self {
         let mut edges = Vec::with_capacity(base.definitions.functions.len());
-        for entry in &base.definitions.functions {
+        for (index, entry) in base.definitions.functions.iter().enumerate() {
+            if let Some(known) = known(FunctionId(index as u32)) {
+                edges.push(known.into());
+                continue;
+            }
             let mut gatherer = Gatherer { base, module: entry.module, found: Vec::new() };
             for clause in &entry.function.clauses {
                 gatherer.expr(&clause.body);
             }
             gatherer.found.sort_unstable();
             gatherer.found.dedup();
-            edges.push(gatherer.found);
+            edges.push(gatherer.found.into());
         }
         Self { edges }
+    }
+
+    pub fn into_edges(self) -> Vec<Box<[FunctionId]>> {
+        self.edges
     }
 
     /// Tarjan's algorithm (1972), with a stack of its own in place of recursion.

@@ -1,17 +1,19 @@
 //! Requests to the callbacks that take them.
 
 use crate::eval::tag_of;
+use crate::memory::Renumbering;
 use crate::program::Base;
 use crate::summary::{FunctionId, Handled, ModuleId};
 use crate::term::TermKind;
 use crate::value::{Alt, Shape, Value};
+use crate::view::Read;
 use racefree_models::{Models, Role};
 use racefree_syntax::Symbol;
 use racefree_syntax::core::Pattern;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A clause that takes messages of one tag.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Taker {
     server: ModuleId,
     callback: FunctionId,
@@ -19,8 +21,15 @@ struct Taker {
     size: usize,
 }
 
+/// What the names of servers mean, and who is told that a name was looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'a, 'p> {
+    pub base: &'a Base<'p>,
+    pub note: &'a dyn Fn(Read),
+}
+
 /// Which servers take which messages.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Handlers {
     by_tag: FxHashMap<(Role, Symbol), Vec<Taker>>,
     /// Clauses that take any message of their role.
@@ -58,21 +67,29 @@ impl Handlers {
     }
 
     /// The callback that takes `message` when it is sent to `target` by code of module `from`.
-    pub fn resolve(&self, base: &Base<'_>, from: ModuleId, role: Role, target: &Value, message: &Value) -> Option<Handled> {
-        let named = server_named(base, target);
+    pub fn resolve(&self, names: Names<'_, '_>, from: ModuleId, role: Role, target: &Value, message: &Value) -> Option<Handled> {
+        let named = server_named(names, target);
         let shape = message_tag(message);
+        if let Some((tag, _)) = shape {
+            (names.note)(Read::Takers(role, tag));
+        }
         if let Some(server) = named {
+            (names.note)(Read::Open(role, server));
             return Some(self.at(server, role, shape, true));
         }
         let (tag, size) = shape?;
         let takers = self.by_tag.get(&(role, tag)).map_or(&[][..], Vec::as_slice);
         let mut fitting = takers.iter().filter(|taker| taker.size == size);
         if fitting.clone().any(|taker| taker.server == from) {
+            (names.note)(Read::Open(role, from));
             return Some(self.at(from, role, shape, false));
         }
         let first = fitting.next()?;
         // Only a message that one server alone takes speaks for that server; plain words such as `:get` are shared by chance.
-        (size > 0 && fitting.all(|taker| taker.server == first.server)).then(|| self.at(first.server, role, shape, false))
+        (size > 0 && fitting.all(|taker| taker.server == first.server)).then(|| {
+            (names.note)(Read::Open(role, first.server));
+            self.at(first.server, role, shape, false)
+        })
     }
 
     fn at(&self, server: ModuleId, role: Role, shape: Option<(Symbol, usize)>, proven: bool) -> Handled {
@@ -119,8 +136,12 @@ fn message_tag(message: &Value) -> Option<(Symbol, usize)> {
 }
 
 /// The server whose module stands in the target: itself, or inside a `:via` tuple, a name made by a function of that module, and the like.
-pub(crate) fn server_named(base: &Base<'_>, target: &Value) -> Option<ModuleId> {
-    let module = |name: Symbol| base.definitions.module(name).filter(|id| base.definitions.is_server(base.models, *id));
+pub(crate) fn server_named(names: Names<'_, '_>, target: &Value) -> Option<ModuleId> {
+    let Names { base, note } = names;
+    let module = |name: Symbol| {
+        note(Read::Module(name));
+        base.definitions.module(name).filter(|id| base.definitions.is_server(base.models, *id))
+    };
     if let Some(id) = target.atoms().find_map(module) {
         return Some(id);
     }
@@ -140,6 +161,32 @@ pub(crate) fn server_named(base: &Base<'_>, target: &Value) -> Option<ModuleId> 
         }
     });
     found.get()
+}
+
+impl Handlers {
+    /// The same under new numbers; what is gone takes nothing any more.
+    pub fn renumbered(mut self, numbers: &Renumbering) -> Self {
+        let taker = |taker: &Taker| {
+            let (server, callback) = (numbers.module(taker.server)?, numbers.function(taker.callback)?);
+            Some(Taker { server, callback, ..*taker })
+        };
+        for takers in self.by_tag.values_mut() {
+            *takers = takers.iter().filter_map(taker).collect();
+        }
+        let open = self.open.iter().filter_map(|((role, server), takers)| {
+            let server = numbers.module(*server)?;
+            Some(((*role, server), takers.iter().filter_map(taker).collect()))
+        });
+        self.open = open.collect();
+        self
+    }
+
+    /// The tags, and the servers, whose messages others take.
+    pub fn differences(&self, new: &Self) -> (FxHashSet<(Role, Symbol)>, FxHashSet<(Role, ModuleId)>) {
+        let tags = self.by_tag.keys().chain(new.by_tag.keys()).filter(|key| self.by_tag.get(key) != new.by_tag.get(key));
+        let servers = self.open.keys().chain(new.open.keys()).filter(|key| self.open.get(key) != new.open.get(key));
+        (tags.copied().collect(), servers.copied().collect())
+    }
 }
 
 /// Callbacks a message may lead to at most, for the call graph; a word that more servers share tells nothing.

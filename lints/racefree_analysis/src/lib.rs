@@ -8,15 +8,19 @@ mod context;
 mod eval;
 mod graph;
 mod handlers;
+pub mod memory;
 pub mod nils;
+mod outline;
 pub mod program;
 mod resolve;
 pub mod summary;
 pub mod term;
 pub mod value;
+mod view;
 pub mod walk;
 
 pub use context::Process;
+pub use memory::{FileKey, Memory};
 pub use program::Program;
 
 use racefree_syntax::{FileId, Span};

@@ -1,18 +1,20 @@
 //! The program under analysis: definitions, summaries, and who runs what.
 
 use crate::context::Contexts;
-use crate::eval::{self, Summaries};
-use crate::graph::CallGraph;
-use crate::handlers::Handlers;
+use crate::eval;
+use crate::graph::{CallGraph, Component};
+use crate::handlers::{Handlers, Names};
+use crate::memory::{FileKey, Kept, KnownComponent, Memory, Past};
 use crate::nils::NilFlow;
 use crate::resolve::{Definitions, FunctionEntry, ModuleEntry};
 use crate::summary::{FunctionId, Handled, ModuleId, Summary};
 use crate::value::{Alt, Shape, Value};
+use crate::view::{Partial, Read, Reads, View};
 use crate::{Place, Process};
 use racefree_models::{Callback, Models, Role};
 use racefree_syntax::core::File;
 use racefree_syntax::{FileId, Span, Symbol, symbol};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// What the evaluation of any function may look at.
 #[derive(Debug)]
@@ -26,10 +28,10 @@ pub(crate) struct Base<'p> {
 }
 
 impl Base<'_> {
-    /// Where the first clause stands that handles a request.
-    pub fn callback_place(&self, handled: Handled) -> Option<Place> {
-        let entry = self.definitions.function(handled.callback?)?;
-        let clause = entry.function.clauses.get(handled.clauses.trailing_zeros() as usize)?;
+    /// Where a clause of a function stands.
+    pub fn clause_place(&self, function: FunctionId, clause: u32) -> Option<Place> {
+        let entry = self.definitions.function(function)?;
+        let clause = entry.function.clauses.get(clause as usize)?;
         Some(Place { file: self.definitions.entry(entry.module)?.file, span: clause.span })
     }
 
@@ -52,27 +54,23 @@ impl Base<'_> {
 pub struct Program<'p> {
     files: &'p [File],
     base: Base<'p>,
-    summaries: Vec<Summary>,
+    summaries: Vec<Arc<Summary>>,
     contexts: Contexts,
     /// Callees before callers.
     order: Vec<FunctionId>,
     nil_flows: OnceLock<Vec<NilFlow>>,
 }
 
-/// Summaries while they are being made.
-struct Partial {
-    done: Vec<Option<Summary>>,
-}
-
-impl Summaries for Partial {
-    fn get(&self, id: FunctionId) -> Option<&Summary> {
-        self.done.get(id.0 as usize)?.as_ref()
-    }
-}
-
 impl<'p> Program<'p> {
     /// Analyses `files`; a file's index is its [`FileId`].
     pub fn new(files: &'p [File], models: &'p Models) -> Self {
+        // No names and digests are needed where nothing is remembered.
+        let unknown = FileKey { name: symbol(""), content: 0 };
+        Self::again(files, &vec![unknown; files.len()], models, &mut Memory::default())
+    }
+
+    /// The same program as [`Program::new`] gives, with the work of the run that left `memory` put to use.
+    pub fn again(files: &'p [File], keys: &[FileKey], models: &'p Models, memory: &mut Memory) -> Self {
         let definitions = Definitions::new(files);
         let handlers = Handlers::new(&definitions, models);
         let conventions = &models.conventions;
@@ -84,7 +82,7 @@ impl<'p> Program<'p> {
             prelude: symbol(&conventions.prelude),
             reply: symbol(&conventions.reply),
         };
-        let (summaries, order) = summarise(&base);
+        let (summaries, order) = summarise(&base, keys, memory);
         let contexts = Contexts::new(&base, &summaries, files);
         Self { files, base, summaries, contexts, order, nil_flows: OnceLock::new() }
     }
@@ -166,12 +164,16 @@ impl<'p> Program<'p> {
 
     /// The server that `target` names.
     pub fn server_named(&self, target: &Value) -> Option<ModuleId> {
-        crate::handlers::server_named(&self.base, target)
+        crate::handlers::server_named(self.names(), target)
     }
 
     /// The server that takes a request, once the values are known in the terms of a caller.
     pub fn handler(&self, from: FunctionId, role: Role, target: &Value, message: &Value) -> Option<Handled> {
-        self.base.handlers.resolve(&self.base, self.function(from).module, role, target, message)
+        self.base.handlers.resolve(self.names(), self.function(from).module, role, target, message)
+    }
+
+    fn names(&self) -> Names<'_, 'p> {
+        Names { base: &self.base, note: &|_| () }
     }
 
     /// The callbacks, with their clauses, by which `server` takes messages of this tag.
@@ -186,35 +188,64 @@ impl<'p> Program<'p> {
 }
 
 /// Callees first. Functions that call each other in a circle are evaluated twice: once to learn what they do, once with that known.
-fn summarise(base: &Base<'_>) -> (Vec<Summary>, Vec<FunctionId>) {
-    let graph = CallGraph::new(base);
+fn summarise(base: &Base<'_>, keys: &[FileKey], memory: &mut Memory) -> (Vec<Arc<Summary>>, Vec<FunctionId>) {
+    let (mut past, present) = Past::new(memory, base, keys);
+    let graph = CallGraph::new(base, |id| past.edges(base, id));
     let count = base.definitions.functions.len();
-    let mut partial = Partial { done: Vec::with_capacity(count) };
-    partial.done.resize_with(count, || None);
+    let mut partial = Partial { done: vec![None; count] };
+    let mut differs = vec![false; count];
     let mut order = Vec::with_capacity(count);
-    for component in graph.components() {
-        order.extend(&component.members);
-        let rounds = if component.cyclic { 2 } else { 1 };
-        for _ in 0..rounds {
-            for id in &component.members {
-                let summary = eval::evaluate(base, &partial, *id);
-                if let Some(slot) = partial.done.get_mut(id.0 as usize) {
-                    *slot = Some(summary);
-                }
+    let mut components = Vec::with_capacity(count);
+    let mut evaluated = 0;
+    for Component { members, cyclic } in graph.components() {
+        order.extend(&members);
+        if let Some(component) = past.standing(base, &partial, &differs, &members) {
+            for id in &members {
+                partial.set(*id, past.summary(*id).cloned());
+            }
+            components.push(component);
+            continue;
+        }
+        evaluated += members.len();
+        let reads = evaluate(base, &mut partial, &members, cyclic);
+        for id in &members {
+            let same = past.summary(*id).zip(partial.get(*id)).is_some_and(|(old, new)| old.interface() == new.interface());
+            if let Some(differs) = differs.get_mut(id.0 as usize) {
+                *differs = !same || past.changes.is_head_changed(*id);
             }
         }
-        if component.cyclic {
-            share_reach(&mut partial, &component.members);
+        components.push(KnownComponent { members, reads });
+    }
+    let summaries: Vec<Arc<Summary>> = partial.done.into_iter().map(Option::unwrap_or_default).collect();
+    let kept = Kept { files: keys.to_vec(), present, edges: graph.into_edges(), components, evaluated };
+    *memory = kept.into_memory(base, &summaries);
+    (summaries, order)
+}
+
+/// Evaluates the functions of one component and gives what they read of others.
+fn evaluate(base: &Base<'_>, partial: &mut Partial, members: &[FunctionId], cyclic: bool) -> Box<[Read]> {
+    let reads = Reads::default();
+    for _ in 0..if cyclic { 2 } else { 1 } {
+        for id in members {
+            let Some(entry) = base.definitions.function(*id) else { continue };
+            let Some(module) = base.definitions.entry(entry.module) else { continue };
+            let summary = eval::evaluate(View::new(base, partial, members, &reads), entry, module);
+            partial.set(*id, Some(Arc::new(summary)));
         }
     }
-    (partial.done.into_iter().map(Option::unwrap_or_default).collect(), order)
+    if cyclic {
+        share_reach(partial, members);
+    }
+    reads.into_list()
 }
 
 /// Functions of one circle reach the same effects.
 fn share_reach(partial: &mut Partial, members: &[FunctionId]) {
     let reach = members.iter().filter_map(|id| partial.get(*id)).fold(0, |reach, summary| reach | summary.reach);
     for id in members {
-        if let Some(Some(summary)) = partial.done.get_mut(id.0 as usize) {
+        if let Some(Some(summary)) = partial.done.get_mut(id.0 as usize)
+            && let Some(summary) = Arc::get_mut(summary)
+        {
             summary.reach = reach;
         }
     }

@@ -135,6 +135,12 @@ impl<'p> Definitions<'p> {
         Local::Unknown
     }
 
+    /// The names of all modules whose outline decides what a name means in `module`, besides its own.
+    pub fn brought_into(&self, module: ModuleId) -> impl Iterator<Item = Symbol> + '_ {
+        let used = self.entry(module).into_iter().flat_map(|entry| &entry.module.uses).map(|used| used.module);
+        used.chain(self.imports(module).map(|import| import.module))
+    }
+
     /// The record `name` as `module` sees it.
     pub fn record(&self, module: ModuleId, name: Symbol) -> Option<(ModuleId, usize)> {
         let in_module = |id: ModuleId| {

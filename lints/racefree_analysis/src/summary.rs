@@ -35,7 +35,16 @@ pub struct Summary {
     pub reach: u64,
 }
 
-#[derive(Debug)]
+/// What callers see of a summary: nothing else of it decides what becomes of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Interface<'s> {
+    pub clauses: &'s [ClauseSummary],
+    pub returns: Option<&'s Value>,
+    pub closures: &'s [ParamClosure],
+    pub reach: u64,
+}
+
+#[derive(Debug, PartialEq)]
 pub struct ClauseSummary {
     pub returns: Value,
     /// No path through the clause returns.
@@ -57,7 +66,7 @@ pub struct Misfit {
 }
 
 /// A closure that came in as a parameter and is run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParamClosure {
     pub param: u32,
     pub runs: Runs,
@@ -257,6 +266,10 @@ pub enum ExitHandling {
 }
 
 impl Summary {
+    pub(crate) fn interface(&self) -> Interface<'_> {
+        Interface { clauses: &self.clauses, returns: self.returns.as_ref(), closures: &self.closures, reach: self.reach }
+    }
+
     pub fn scope_chain(&self, scope: ScopeId) -> impl Iterator<Item = ScopeKind> + '_ {
         let mut next = Some(scope);
         std::iter::from_fn(move || {

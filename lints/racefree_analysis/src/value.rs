@@ -21,7 +21,7 @@ pub const PARTS_MAX: usize = 96;
 /// A value of more parts than this is settled even while its function is evaluated.
 const NESTED_MAX: usize = 1_000;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     pub alts: SmallVec<[Alt; 1]>,
     pub term: Term,
@@ -42,13 +42,13 @@ impl Deps {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alt {
     pub shape: Shape,
     pub origin: Option<Arc<Origin>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
     /// Anything, and nothing speaks for nil.
     Any,
@@ -75,7 +75,7 @@ pub enum Shape {
     },
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MapShape {
     pub struct_name: Option<Symbol>,
     pub fields: Vec<(Symbol, Value)>,
@@ -84,7 +84,7 @@ pub struct MapShape {
 }
 
 /// The observation of shared state that a value came from, and the way it took.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Origin {
     pub kind: OriginKind,
     pub place: Place,

@@ -13,6 +13,7 @@ pub mod parse;
 mod repair;
 mod scope;
 pub mod span;
+pub mod stored;
 mod tree;
 mod words;
 

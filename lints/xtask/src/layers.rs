@@ -50,7 +50,7 @@ pub(crate) static LAYERS: &[Layer] = &[
         crate_name: "racefree_analysis",
         racefree: &["racefree_models", "racefree_syntax"],
         racefree_in_tests: &["racefree_testing"],
-        foreign: Foreign::Only(&["rayon", "rustc-hash", "smallvec", "ustr"]),
+        foreign: Foreign::Only(&["rayon", "rustc-hash", "smallvec", "ustr", "xxhash-rust"]),
         closed: FILES_CLOCK_THREADS,
         partly_open: &[],
     },

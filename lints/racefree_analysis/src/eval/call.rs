@@ -4,9 +4,10 @@ use super::Evaluator;
 use super::instantiate::Frame;
 use super::pattern::is_irrefutable;
 use crate::resolve::Local;
-use crate::summary::{FunctionId, ItemKind, ModuleId, ScopeKind, Shield, Summary, Usage};
+use crate::summary::{FunctionId, Interface, ItemKind, ModuleId, ScopeKind, Shield, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, OriginKind, Shape, Value};
+use crate::view::Known;
 use racefree_models::{EffectKind, Runs};
 use racefree_syntax::core::{Call, Callee, Expr, ExprKind, Function, Pattern};
 use racefree_syntax::{Span, Symbol};
@@ -47,7 +48,7 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     fn local_call(&mut self, name: Symbol, call: &'p Call, span: Span, usage: Usage) -> Value {
-        let local = self.base.definitions.local(self.base.models, self.module_id, name, call.args.len() as u32);
+        let local = self.view.local(self.module_id, name, call.args.len() as u32);
         if let Local::Record(owner, index) = local {
             return self.record_call(owner, index, call, span);
         }
@@ -67,7 +68,7 @@ impl<'p> Evaluator<'_, 'p> {
                 value
             }
             Local::Record(..) | Local::Unknown => {
-                let prelude = self.base.prelude;
+                let prelude = self.view.prelude();
                 let value = self.call_named(prelude, name, args, span, call.name_span, usage);
                 self.after_call(prelude, name, call);
                 value
@@ -77,7 +78,7 @@ impl<'p> Evaluator<'_, 'p> {
 
     /// A function that raises for some arguments and came back: they were others.
     fn after_clauses(&mut self, id: FunctionId, call: &'p Call) {
-        let raises = self.summaries.get(id).is_some_and(|summary| summary.clauses.iter().any(|clause| clause.diverges));
+        let raises = self.view.interface(id).is_some_and(|known| known.clauses.iter().any(|clause| clause.diverges));
         if raises && !self.diverged {
             self.assume_clauses(id, call, &|_| true);
         }
@@ -85,12 +86,12 @@ impl<'p> Evaluator<'_, 'p> {
 
     /// A call that would have raised or exited on nil and did not: its target is no nil from here on.
     pub(super) fn after_call(&mut self, module: Symbol, name: Symbol, call: &'p Call) {
-        let Some(model) = self.base.models.function(module, name, call.args.len() as u32) else { return };
+        let Some(model) = self.view.models().function(module, name, call.args.len() as u32) else { return };
         if !matches!(model.on_nil, racefree_models::OnNil::Exit | racefree_models::OnNil::Raise) {
             return;
         }
         if let Some(Expr { kind: ExprKind::Var(id), span }) = model.target.and_then(|target| call.args.get(target)) {
-            let value = self.variable(*id, *span).not_atom(self.base.nil);
+            let value = self.variable(*id, *span).not_atom(self.view.nil());
             self.refine(*id, value);
         }
     }
@@ -104,14 +105,13 @@ impl<'p> Evaluator<'_, 'p> {
         let known: SmallVec<[Symbol; 2]> = target.atoms().collect();
         match known.as_slice() {
             [only] if target.alts.len() == 1 => self.call_named(*only, name, args, span, call.name_span, usage),
-            _ => self.call_foreign(self.base.nil, name, args, span, call.name_span, usage),
+            _ => self.call_foreign(self.view.nil(), name, args, span, call.name_span, usage),
         }
     }
 
     fn record_call(&mut self, owner: ModuleId, index: usize, call: &'p Call, span: Span) -> Value {
         let args = self.expressions(&call.args);
-        let record = self.base.definitions.entry(owner).and_then(|entry| entry.module.records.get(index));
-        let name = record.map(|record| record.name);
+        let name = self.view.record_name(owner, index);
         match args.as_slice() {
             [base, field] if field.alts.len() == 1 && field.atoms().next().is_some() => {
                 field.atoms().next().map_or_else(|| Value::any(self.site(span)), |field| base.field(field))
@@ -139,11 +139,11 @@ impl<'p> Evaluator<'_, 'p> {
         usage: Usage,
     ) -> Value {
         let arity = args.len() as u32;
-        if let Some(model) = self.base.models.function(module, name, arity) {
+        if let Some(model) = self.view.models().function(module, name, arity) {
             let model = Arc::clone(model);
             return self.call_library(&model, module, name, args, span, name_span, usage);
         }
-        match self.base.definitions.remote(module, name, arity) {
+        match self.view.remote(module, name, arity) {
             Some(id) => self.call_program(id, args, span, name_span, usage),
             None => self.call_foreign(module, name, args, span, name_span, usage),
         }
@@ -190,26 +190,22 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     pub(super) fn call_program(&mut self, id: FunctionId, args: Vec<Value>, span: Span, name_span: Span, usage: Usage) -> Value {
-        let base = self.base;
-        let summaries = self.summaries;
-        let Some(entry) = base.definitions.function(id) else { return Value::any(self.site(span)) };
-        let module = base.definitions.entry(entry.module).map_or(base.nil, |owner| owner.module.name);
-        let name = entry.function.name;
-        let clauses = self.possible_clauses(entry.function, &args);
-        let summary = summaries.get(id);
-        let observes = summary.is_some_and(|summary| OBSERVING.iter().any(|kind| summary.reach & kind.bit() != 0));
+        let Some(Known { function, module, interface }) = self.view.callee(id) else { return Value::any(self.site(span)) };
+        let name = function.name;
+        let clauses = self.possible_clauses(function, &args);
+        let observes = interface.is_some_and(|known| OBSERVING.iter().any(|kind| known.reach & kind.bit() != 0));
         let observation = if observes { self.observe() } else { Deps::default() };
         let deps = args.iter().fold(observation, |deps, arg| deps.join(arg.all_deps()));
         let kept: Arc<[Value]> = args.iter().map(|arg| arg.settled(crate::value::DEPTH_MAX)).collect();
         let item = ItemKind::Call { callee: id, args: kept, clauses };
         self.push_item(item, span, name_span, usage, observation);
-        let results = self.run_closure_args(summary, &args, span);
+        let results = self.run_closure_args(interface, &args, span);
         let term = self.apply_term(module, name, &args, span);
-        let Some(summary) = summary else { return Value::any(term).with_deps(deps) };
-        self.note_passed_closures(summary, &args);
+        let Some(interface) = interface else { return Value::any(term).with_deps(deps) };
+        self.note_passed_closures(interface, &args);
         let frame = Frame::new(&args, &results);
-        let (mut value, diverges) = returned(summary, clauses, &frame, &term);
-        if diverges && !summary.clauses.is_empty() {
+        let (mut value, diverges) = returned(interface, clauses, &frame, &term);
+        if diverges && !interface.clauses.is_empty() {
             self.diverged = true;
             return Value::never(term);
         }
@@ -217,7 +213,7 @@ impl<'p> Evaluator<'_, 'p> {
             value = Value::any(term.clone());
         }
         // A function of its arguments: asked again, it is the same question, unless it makes something new.
-        let makes_new = [EffectKind::Start, EffectKind::Timer, EffectKind::Monitor].iter().any(|kind| summary.reach & kind.bit() != 0);
+        let makes_new = [EffectKind::Start, EffectKind::Timer, EffectKind::Monitor].iter().any(|kind| interface.reach & kind.bit() != 0);
         if !makes_new && !value.term.is_stable() && !matches!(value.alts.first().map(|alt| &alt.shape), Some(Shape::Ref)) {
             value.term = term;
         }
@@ -247,14 +243,14 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     /// Evaluates the closures among the arguments the way the callee runs them; their results by argument.
-    fn run_closure_args(&mut self, summary: Option<&Summary>, args: &[Value], span: Span) -> Vec<(u32, Value)> {
+    fn run_closure_args(&mut self, interface: Option<Interface<'_>>, args: &[Value], span: Span) -> Vec<(u32, Value)> {
         let mut results = Vec::new();
         for (index, arg) in args.iter().enumerate() {
             let callable = |shape: &Shape| matches!(shape, Shape::Closure(_) | Shape::Function { .. });
             if !arg.alts.iter().any(|alt| callable(&alt.shape)) {
                 continue;
             }
-            let known = summary.and_then(|summary| summary.closures.iter().find(|closure| closure.param == index as u32));
+            let known = interface.and_then(|known| known.closures.iter().find(|closure| closure.param == index as u32));
             let only_named = arg.alts.iter().all(|alt| matches!(alt.shape, Shape::Function { .. }));
             if known.is_none() && only_named {
                 continue;
@@ -274,8 +270,8 @@ impl<'p> Evaluator<'_, 'p> {
     }
 
     /// A parameter of ours given to a callee that runs it is a closure we run.
-    fn note_passed_closures(&mut self, summary: &Summary, args: &[Value]) {
-        for closure in &summary.closures {
+    fn note_passed_closures(&mut self, interface: Interface<'_>, args: &[Value]) {
+        for closure in interface.closures {
             let Some(arg) = args.get(closure.param as usize) else { continue };
             for alt in &arg.alts {
                 if let Shape::Symbolic { term, .. } = &alt.shape {
@@ -289,14 +285,14 @@ impl<'p> Evaluator<'_, 'p> {
 }
 
 /// What the possible clauses return, and whether none of them does. Where there are too many to tell apart, any may.
-fn returned(summary: &Summary, clauses: u64, frame: &Frame<'_>, term: &Term) -> (Value, bool) {
-    if summary.clauses.len() > u64::BITS as usize {
-        let joined = summary.returns.as_ref().map_or_else(|| Value::never(term.clone()), |value| frame.value(value));
-        return (joined, summary.clauses.iter().all(|clause| clause.diverges));
+fn returned(interface: Interface<'_>, clauses: u64, frame: &Frame<'_>, term: &Term) -> (Value, bool) {
+    if interface.clauses.len() > u64::BITS as usize {
+        let joined = interface.returns.map_or_else(|| Value::never(term.clone()), |value| frame.value(value));
+        return (joined, interface.clauses.iter().all(|clause| clause.diverges));
     }
     let mut value = Value::never(term.clone());
     let mut diverges = true;
-    for (index, clause) in summary.clauses.iter().enumerate() {
+    for (index, clause) in interface.clauses.iter().enumerate() {
         if clauses & (1 << index) != 0 {
             diverges &= clause.diverges;
             value = value.join(frame.value(&clause.returns), term);

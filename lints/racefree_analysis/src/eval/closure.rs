@@ -19,8 +19,8 @@ impl<'p> Evaluator<'_, 'p> {
                 Shape::Function { module, name, .. } => self.apply_named(*module, *name, args, span, usage),
                 Shape::Symbolic { term, .. } => {
                     let unknown = ItemKind::Foreign {
-                        module: self.base.nil,
-                        name: self.base.nil,
+                        module: self.view.nil(),
+                        name: self.view.nil(),
                         args: args.iter().map(|arg| arg.settled(2)).collect(),
                     };
                     self.push_item(unknown, span, span, usage, Deps::default());
@@ -196,8 +196,8 @@ impl<'p> Evaluator<'_, 'p> {
                 result
             }
             Shape::Function { module, name, arity } => {
-                match self.base.models.function(*module, *name, *arity).and_then(|model| model.tests) {
-                    Some(racefree_models::Test::Nil) if !kept => element.clone().not_atom(self.base.nil),
+                match self.view.models().function(*module, *name, *arity).and_then(|model| model.tests) {
+                    Some(racefree_models::Test::Nil) if !kept => element.clone().not_atom(self.view.nil()),
                     Some(racefree_models::Test::NoAtom) if kept => element.clone().not_any_atom(),
                     _ => element.clone(),
                 }

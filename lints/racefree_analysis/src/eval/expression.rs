@@ -5,6 +5,7 @@ use super::{ClosureCode, Evaluator};
 use crate::summary::{CatchKind, CatchPattern, CatchSummary, ItemKind, Misfit, RescueSummary, ScopeKind, Try, Usage};
 use crate::term::{Term, TermKind};
 use crate::value::{Deps, Origin, OriginKind, Shape, Value};
+use crate::view::Known;
 use racefree_models::EffectKind;
 use racefree_syntax::core::{
     CaseClause, Catch, Expr, ExprKind, For, ForStep, InterpolatedKind, Pattern, PatternKind, Rescue, Try as TryExpr, WithStep,
@@ -417,13 +418,10 @@ impl<'p> Evaluator<'_, 'p> {
 
     fn capture(&mut self, module: Option<Symbol>, name: Symbol, arity: u32, span: Span) -> Value {
         use crate::resolve::Local;
-        let module = module.unwrap_or_else(|| match self.base.definitions.local(self.base.models, self.module_id, name, arity) {
-            Local::Program(id) => {
-                let owner = self.base.definitions.function(id).and_then(|entry| self.base.definitions.entry(entry.module));
-                owner.map_or(self.module.name, |entry| entry.module.name)
-            }
+        let module = module.unwrap_or_else(|| match self.view.local(self.module_id, name, arity) {
+            Local::Program(id) => self.view.callee(id).map_or(self.module.name, |callee| callee.module),
             Local::Library(module) => module,
-            Local::Record(..) | Local::Unknown => self.base.prelude,
+            Local::Record(..) | Local::Unknown => self.view.prelude(),
         });
         Value::of(Shape::Function { module, name, arity }, self.site(span))
     }
@@ -577,12 +575,11 @@ impl<'p> Evaluator<'_, 'p> {
                 Some(Origin::observed(effect.kind, effect.module, effect.name, self.place(item.name_span)))
             }
             ItemKind::Call { callee, .. } => {
-                let reach = self.summaries.get(*callee)?.reach;
+                let Known { function, module, interface } = self.view.callee(*callee)?;
+                let reach = interface?.reach;
                 let kind =
                     [EffectKind::Lookup, EffectKind::TableRead, EffectKind::Call].into_iter().find(|kind| reach & kind.bit() != 0)?;
-                let entry = self.base.definitions.function(*callee)?;
-                let module = self.base.definitions.entry(entry.module)?.module.name;
-                Some(Origin::observed(kind, module, entry.function.name, self.place(item.name_span)))
+                Some(Origin::observed(kind, module, function.name, self.place(item.name_span)))
             }
             _ => None,
         })

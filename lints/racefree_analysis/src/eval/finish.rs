@@ -18,7 +18,7 @@ impl<'p> Evaluator<'_, 'p> {
             reach
                 | match &item.kind {
                     ItemKind::Effect(effect) => effect.kind.bit(),
-                    ItemKind::Call { callee, .. } => self.summaries.get(*callee).map_or(0, |summary| summary.reach),
+                    ItemKind::Call { callee, .. } => self.view.interface(*callee).map_or(0, |known| known.reach),
                     ItemKind::Foreign { .. } => 0,
                 }
         });

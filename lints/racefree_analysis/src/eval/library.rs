@@ -57,7 +57,7 @@ impl Evaluator<'_, '_> {
         }
         value.term = term;
         if model.effect == Some(EffectKind::Lookup) && self.is_permanent(model, &args) {
-            value = value.not_atom(self.base.nil);
+            value = value.not_atom(self.view.nil());
         }
         if model.is_observation() {
             let kind = model.effect.unwrap_or(EffectKind::TableRead);
@@ -69,7 +69,7 @@ impl Evaluator<'_, '_> {
 
     fn is_permanent(&self, model: &Model, args: &[Value]) -> bool {
         let key = model.key.and_then(|key| args.get(key));
-        key.is_some_and(|key| key.alts.len() == 1 && key.atoms().any(|name| self.base.models.is_permanent(name)))
+        key.is_some_and(|key| key.alts.len() == 1 && key.atoms().any(|name| self.view.models().is_permanent(name)))
     }
 
     /// The same arguments give the same term, unless every call makes something new.
@@ -202,31 +202,31 @@ impl Evaluator<'_, '_> {
         };
         let target = args.get(model.target?)?;
         let message = args.get(model.message?)?;
-        self.base.handlers.resolve(self.base, self.module_id, role, target, message)
+        self.view.handler(self.module_id, role, target, message)
     }
 
     /// What the handling clauses reply.
     fn reply(&self, handled: Handled, model: &Model, args: &[Value]) -> Option<Value> {
-        let summary = self.summaries.get(handled.callback?)?;
+        let callback = self.view.interface(handled.callback?)?;
         let message = args.get(model.message?)?;
-        let server = self.base.definitions.entry(handled.server)?.module.name;
+        let server = self.view.module_name(handled.server)?;
         let site = message.term.clone();
         let unknown = Value::any(site.clone());
         let frame_args = [message.clone(), unknown.clone(), unknown.clone()];
         let frame = Frame::new(&frame_args, &[]);
         let mut reply = Value::never(site.clone());
-        for (index, clause) in summary.clauses.iter().enumerate() {
+        for (index, clause) in callback.clauses.iter().enumerate() {
             if index < 64 && handled.clauses & (1 << index) == 0 {
                 continue;
             }
             for alt in &clause.returns.alts {
-                reply = reply.join(self.base.reply_of(alt).map_or_else(|| unknown.clone(), |value| frame.value(&value)), &site);
+                reply = reply.join(self.view.reply_of(alt).map_or_else(|| unknown.clone(), |value| frame.value(&value)), &site);
             }
         }
         if reply.is_never() {
             return None;
         }
-        let place = self.base.callback_place(handled)?;
+        let place = self.view.callback_place(handled)?;
         Some(reply.travelled(&OriginKind::Replied { module: server }, place))
     }
 }

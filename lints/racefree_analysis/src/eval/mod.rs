@@ -17,13 +17,13 @@ pub(crate) use instantiate::Frame;
 pub(crate) use pattern::tag_of;
 
 use crate::Place;
-use crate::program::Base;
-use crate::resolve::FunctionEntry;
+use crate::resolve::{FunctionEntry, ModuleEntry};
 use crate::summary::{
-    Arm, ArmId, ClauseSummary, FunctionId, Item, ItemKind, Misfit, ModuleId, ParamClosure, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
+    Arm, ArmId, ClauseSummary, Item, ItemKind, Misfit, ModuleId, ParamClosure, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
 };
 use crate::term::Term;
 use crate::value::{Deps, Value};
+use crate::view::View;
 use racefree_syntax::core::{Clause, Expr, Module, VarId};
 use racefree_syntax::{FileId, Span, Symbol};
 use rustc_hash::FxHashMap;
@@ -35,14 +35,8 @@ const ITEMS_MAX: usize = 4_000;
 /// Closures evaluated inside closures at most.
 const CLOSURE_DEPTH_MAX: u32 = 12;
 
-/// Finished summaries, by function; `None` while a callee of the same cycle is not done.
-pub(crate) trait Summaries {
-    fn get(&self, id: FunctionId) -> Option<&Summary>;
-}
-
 pub(crate) struct Evaluator<'a, 'p> {
-    base: &'a Base<'p>,
-    summaries: &'a dyn Summaries,
+    view: View<'a, 'p>,
     module_id: ModuleId,
     module: &'p Module,
     file: FileId,
@@ -77,13 +71,10 @@ struct ClosureCode<'p> {
     evaluated: bool,
 }
 
-/// Evaluates `function`, given the summaries of what it calls.
-pub(crate) fn evaluate<'p>(base: &Base<'p>, summaries: &dyn Summaries, function: FunctionId) -> Summary {
-    let Some(entry) = base.definitions.function(function) else { return Summary::default() };
-    let Some(module) = base.definitions.entry(entry.module) else { return Summary::default() };
+/// Evaluates the function at `entry`, which stands in `module`, given the summaries of what it calls.
+pub(crate) fn evaluate<'p>(view: View<'_, 'p>, entry: &FunctionEntry<'p>, module: &ModuleEntry<'p>) -> Summary {
     let evaluator = Evaluator {
-        base,
-        summaries,
+        view,
         module_id: entry.module,
         module: module.module,
         file: module.file,

@@ -5,6 +5,7 @@ use super::pattern::{atom_of, with_field};
 use crate::resolve::Local;
 use crate::summary::FunctionId;
 use crate::value::{Shape, Value};
+use crate::view::Known;
 use racefree_models::Test;
 use racefree_syntax::Symbol;
 use racefree_syntax::core::{Call, Callee, CaseClause, Expr, ExprKind, Pattern, PatternKind, VarId};
@@ -77,22 +78,22 @@ impl<'p> Evaluator<'_, 'p> {
             self.assume_operands(call);
         }
         let module = match call.callee {
-            Callee::Local(name) => match self.base.definitions.local(self.base.models, self.module_id, name, call.args.len() as u32) {
-                Local::Unknown => self.base.prelude,
+            Callee::Local(name) => match self.view.local(self.module_id, name, call.args.len() as u32) {
+                Local::Unknown => self.view.prelude(),
                 Local::Library(module) => module,
                 Local::Program(id) => return self.assume_clauses(id, call, &|returns| answers(returns, truth)),
                 Local::Record(..) => return,
             },
-            Callee::Remote { module, name } => match self.base.definitions.remote(module, name, call.args.len() as u32) {
+            Callee::Remote { module, name } => match self.view.remote(module, name, call.args.len() as u32) {
                 Some(id) => return self.assume_clauses(id, call, &|returns| answers(returns, truth)),
                 None => module,
             },
             Callee::Dynamic { .. } | Callee::Value(_) => return,
         };
         let (Callee::Local(name) | Callee::Remote { name, .. }) = call.callee else { return };
-        let Some(test) = self.base.models.function(module, name, call.args.len() as u32).and_then(|model| model.tests) else { return };
+        let Some(test) = self.view.models().function(module, name, call.args.len() as u32).and_then(|model| model.tests) else { return };
         match (test, call.args.as_slice()) {
-            (Test::Nil, [subject]) => self.assume_atom(subject, self.base.nil, truth),
+            (Test::Nil, [subject]) => self.assume_atom(subject, self.view.nil(), truth),
             (Test::NoAtom, [subject]) if truth => {
                 if let ExprKind::Var(id) = subject.kind {
                     let value = self.variable(id, subject.span).not_any_atom();
@@ -114,16 +115,15 @@ impl<'p> Evaluator<'_, 'p> {
 
     /// Takes it that a function of the program answered by a clause of which `wanted` holds: its variables are what those clauses take.
     pub(super) fn assume_clauses(&mut self, id: FunctionId, call: &'p Call, wanted: &dyn Fn(&Value) -> bool) {
-        let (base, summaries) = (self.base, self.summaries);
-        let (Some(entry), Some(summary)) = (base.definitions.function(id), summaries.get(id)) else { return };
-        if entry.function.clauses.len() < 2 || entry.function.clauses.len() > CLAUSES_MAX {
+        let Some(Known { function, interface: Some(interface), .. }) = self.view.callee(id) else { return };
+        if function.clauses.len() < 2 || function.clauses.len() > CLAUSES_MAX {
             return;
         }
         for (index, arg) in call.args.iter().enumerate() {
             let ExprKind::Var(variable) = arg.kind else { continue };
             let mut left = self.variable(variable, arg.span);
             let mut taken = Value::never(left.term.clone()).with_deps(left.deps);
-            for (clause, known) in entry.function.clauses.iter().zip(&summary.clauses) {
+            for (clause, known) in function.clauses.iter().zip(interface.clauses) {
                 let Some(pattern) = clause.params.get(index) else { return };
                 if !known.diverges && wanted(&known.returns) {
                     let term = left.term.clone();
@@ -146,7 +146,7 @@ impl<'p> Evaluator<'_, 'p> {
         for arg in &call.args {
             let ExprKind::Call(inner) = &arg.kind else { continue };
             let (module, name) = match inner.callee {
-                Callee::Local(name) => (self.base.prelude, name),
+                Callee::Local(name) => (self.view.prelude(), name),
                 Callee::Remote { module, name } => (module, name),
                 Callee::Dynamic { .. } | Callee::Value(_) => continue,
             };
@@ -189,11 +189,11 @@ impl<'p> Evaluator<'_, 'p> {
     pub(super) fn program_callee(&self, call: &Call) -> Option<FunctionId> {
         let arity = call.args.len() as u32;
         match &call.callee {
-            Callee::Local(name) => match self.base.definitions.local(self.base.models, self.module_id, *name, arity) {
+            Callee::Local(name) => match self.view.local(self.module_id, *name, arity) {
                 Local::Program(id) => Some(id),
                 _ => None,
             },
-            Callee::Remote { module, name } => self.base.definitions.remote(*module, *name, arity),
+            Callee::Remote { module, name } => self.view.remote(*module, *name, arity),
             Callee::Dynamic { .. } | Callee::Value(_) => None,
         }
     }
