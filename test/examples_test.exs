@@ -40,6 +40,37 @@ defmodule Racefree.ExamplesTest do
   # Without the linter the Rust half has not been built; bin/test builds it first.
   if not File.exists?(@linter), do: @tag(skip: "the linter is not built")
 
+  test "the test that explain writes for each race is formatted Elixir, and fails until it is filled in" do
+    folder =
+      Path.join(System.tmp_dir!(), "racefree explain #{System.unique_integer([:positive])}")
+
+    File.mkdir_p!(folder)
+    on_exit(fn -> File.rm_rf!(folder) end)
+
+    places =
+      for line <- File.stream!(Path.join(@root, "examples/shape_service/expected.txt")),
+          do: line |> String.split() |> List.last()
+
+    for {place, number} <- Enum.with_index(places) do
+      path = Path.join(folder, "#{number}_test.exs")
+      {_told, 0} = run_linter("shape_service", ["explain", place, "--test", path])
+      text = File.read!(path)
+      assert IO.iodata_to_binary([Code.format_string!(text), "\n"]) == text, place
+      # `elixir`, not this VM: a failing module must not count as one of these tests.
+      script = "ExUnit.start(); Code.require_file(#{inspect(path)})"
+
+      if number in [0, 9] do
+        {output, status} = System.cmd("elixir", ["-e", script], stderr_to_stdout: true)
+
+        assert {status, output =~ "1 test, 1 failure", output =~ "step 1 is not written yet"} ==
+                 {2, true, true},
+               output
+      end
+    end
+  end
+
+  if not File.exists?(@linter), do: @tag(skip: "the linter is not built")
+
   test "the linter reports every race of shape_service" do
     {output, 1} = lint("shape_service")
 
@@ -77,6 +108,10 @@ defmodule Racefree.ExamplesTest do
 
     {output, 1} = System.cmd(@linter, arguments, cd: @root, env: [{"COLUMNS", "100"}])
     assert String.starts_with?(output, sample)
+  end
+
+  defp run_linter(example, arguments) do
+    System.cmd(@linter, arguments, cd: Path.join([@root, "examples", example]))
   end
 
   defp lint(example) do

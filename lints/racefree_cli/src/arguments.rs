@@ -53,11 +53,8 @@ pub(crate) enum Command {
     /// Remember today's findings, so that only new ones are shown; later, forget those that are gone
     #[command(after_help = BASELINE_HELP)]
     Baseline(BaselineOptions),
-    /// Print a rule's page
-    Explain {
-        /// As findings show it: `nil_pid_call`
-        rule: String,
-    },
+    /// Print a rule's page, or the whole story of one finding
+    Explain(ExplainOptions),
     /// List the rules
     Rules,
     /// List what the analysis cannot see: files and functions it could not read, calls it cannot follow
@@ -118,6 +115,18 @@ pub(crate) struct BaselineOptions {
     /// Where to write it [default: what the configuration says, or racefree-baseline.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainOptions {
+    /// A rule as findings show it, such as `nil_pid_call`, or the place of a finding, such as `lib/jobs.ex:42`
+    #[arg(value_name = "RULE|FILE:LINE")]
+    pub(crate) subject: String,
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
+    /// Write an ExUnit test to FILE that forces the losing schedule, its steps to be filled in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod coverage;
 pub mod crash;
+mod explain;
 mod failure;
 mod files;
 mod output;
@@ -53,7 +54,7 @@ fn execute(arguments: &Arguments, surroundings: &Surroundings, out: &mut dyn Wri
         Command::Check(options) => check::run(options, arguments.color, surroundings, out),
         Command::Baseline(options) => check::baseline(options, surroundings, out),
         Command::Coverage(options) => coverage::run(options, surroundings, out),
-        Command::Explain { rule } => pages::explain(rule, arguments.color, surroundings, out),
+        Command::Explain(options) => explain::run(options, arguments.color, surroundings, out),
         Command::Rules => pages::rules(out),
     }
 }

@@ -160,10 +160,15 @@ impl Settings {
 
     /// The shipped models, and those of the configuration.
     pub(crate) fn models(&self) -> Result<Models, Failure> {
-        let mut models = Models::shipped().map_err(|error| Failure::CouldNotRun(crash::plea(&error.to_string())))?;
-        models.extend(self.models.clone());
-        Ok(models)
+        project_models(self.models.clone())
     }
+}
+
+/// The shipped models, and a project's own.
+pub(crate) fn project_models(own: Document) -> Result<Models, Failure> {
+    let mut models = Models::shipped().map_err(|error| Failure::CouldNotRun(crash::plea(&error.to_string())))?;
+    models.extend(own);
+    Ok(models)
 }
 
 /// A path that may not exist yet: its folder made canonical, and its name.

@@ -8,6 +8,8 @@
 
 pub mod coverage;
 mod excerpt;
+pub mod explanation;
+pub mod exunit;
 pub mod fingerprint;
 pub mod github;
 pub mod gitlab;

@@ -40,7 +40,7 @@ pub(crate) fn write_finding(excerpts: &mut Excerpts, finding: &Finding, width: u
     write_advice(finding, width, out)
 }
 
-fn write_timeline(sources: &[Source], finding: &Finding, width: usize, out: &mut dyn WriteColor) -> io::Result<()> {
+pub(crate) fn write_timeline(sources: &[Source], finding: &Finding, width: usize, out: &mut dyn WriteColor) -> io::Result<()> {
     if finding.trace.is_empty() {
         return Ok(());
     }
@@ -106,7 +106,7 @@ fn write_problems(report: &Report, out: &mut dyn WriteColor) -> io::Result<()> {
     if report.problems.is_empty() { Ok(()) } else { writeln!(out) }
 }
 
-fn write_line(line: &Line, out: &mut dyn WriteColor) -> io::Result<()> {
+pub(crate) fn write_line(line: &Line, out: &mut dyn WriteColor) -> io::Result<()> {
     for (ink, text) in line {
         let mut colour = ColorSpec::new();
         match ink {

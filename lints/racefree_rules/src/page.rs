@@ -11,12 +11,22 @@ pub struct Page {
     pub severity: Severity,
     /// Markdown.
     pub doc: &'static str,
+    /// What the processes share, one sentence; empty for what is no race.
+    pub shared: &'static str,
+    /// What of the runtime makes it impossible, one sentence; empty when nothing does.
+    pub primitive: &'static str,
 }
 
 /// All pages, sorted by id: one for each name that a finding can carry.
 pub fn pages() -> Vec<Page> {
-    let of_rules = RULES.iter().map(|rule| Page { id: rule.id, severity: rule.severity, doc: rule.doc });
-    let of_comments = PAGES.iter().map(|(id, doc)| Page { id, severity: Severity::Warning, doc });
+    let of_rules = RULES.iter().map(|rule| Page {
+        id: rule.id,
+        severity: rule.severity,
+        doc: rule.doc,
+        shared: rule.shared,
+        primitive: rule.primitive,
+    });
+    let of_comments = PAGES.iter().map(|(id, doc)| Page { id, severity: Severity::Warning, doc, shared: "", primitive: "" });
     let mut pages: Vec<_> = of_rules.chain(of_comments).collect();
     pages.sort_unstable_by_key(|page| page.id);
     pages
@@ -26,6 +36,12 @@ impl Page {
     /// What goes wrong, in a few words: the first heading.
     pub fn title(&self) -> &'static str {
         self.doc.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default()
+    }
+
+    /// The text under a heading of the second level, without blank lines around it.
+    pub fn section(&self, heading: &str) -> &'static str {
+        let rest = self.doc.split("\n## ").find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'));
+        rest.unwrap_or_default().trim()
     }
 
     /// Where the page can be read on the web: that of a rule, if the project names a public repository.
@@ -49,6 +65,20 @@ mod tests {
         let pages = pages();
         assert!(pages.is_sorted_by(|a, b| a.id < b.id));
         assert!(pages.iter().all(|page| !page.title().is_empty()));
+    }
+
+    #[test]
+    fn a_section_ends_at_the_next() {
+        let pages = pages();
+        let page = pages.iter().find(|page| page.id == "nil_pid_call").unwrap();
+        assert!(page.section("Not reported").starts_with("- A lookup whose nil has a branch"));
+        assert!(page.section("Instead").ends_with("smaller window."));
+        assert_eq!(page.section("Elsewhere"), "");
+    }
+
+    #[test]
+    fn every_rule_says_what_is_shared() {
+        assert!(RULES.iter().all(|rule| rule.shared.ends_with('.') && (rule.primitive.is_empty() || rule.primitive.ends_with('.'))));
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/async_removal_order.md"),
+    shared: "An entry, and the route that leads events to it: two pieces of state that must go together.",
+    primitive: "`Racefree.Registry.begin_remove/3`: from its return nothing finds the key any more, and `finish_remove/1` frees it when all parts are gone.",
     check,
 };
 

@@ -62,6 +62,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/catch_misses_exit.md"),
+    shared: "The life of the process that is called: it may end while its caller waits.",
+    primitive: "`Racefree.Registry.call/4`: the end of the other process comes back as `{:error, {:down, reason}}`, never as an exit.",
     check,
 };
 

@@ -70,6 +70,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/incomplete_exit_catch.md"),
+    shared: "The life of the process that is called: it may end while its caller waits, for reasons its callers do not choose.",
+    primitive: "`Racefree.Registry.call/4`: the end of the other process comes back as `{:error, {:down, reason}}`, whatever the reason.",
     check,
 };
 

@@ -90,6 +90,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/matched_fallible_result.md"),
+    shared: "The state of another process: it may have failed, or be about to be removed, when the request reaches it.",
+    primitive: "`Racefree.Registry.call_monitored/4`: every end of the request is a value, and the end of the process a single `:DOWN`.",
     check,
 };
 

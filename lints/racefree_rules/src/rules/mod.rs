@@ -25,6 +25,10 @@ pub struct Rule {
     pub since: &'static str,
     /// Its page, Markdown, generated from the head of its file.
     pub doc: &'static str,
+    /// What the processes share, one sentence.
+    pub shared: &'static str,
+    /// What of the runtime makes this race impossible, one sentence; empty when nothing does yet.
+    pub primitive: &'static str,
     pub check: fn(&Program<'_>, &mut Vec<Finding>),
 }
 

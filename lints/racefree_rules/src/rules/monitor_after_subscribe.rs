@@ -86,6 +86,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/monitor_after_subscribe.md"),
+    shared: "A name: the process behind it may end, and another may take it, between any two uses.",
+    primitive: "`Racefree.Registry.subscribe/3`: lookup, subscription and monitor as one step, of one process.",
     check,
 };
 

@@ -80,6 +80,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/nil_in_broadcast.md"),
+    shared: "The set of processes that a message goes to: each of them may end, or be removed, while the set is put together.",
+    primitive: "`Racefree.Registry.multicall/3`: exactly one outcome for each key, and none of them is nil.",
     check,
 };
 

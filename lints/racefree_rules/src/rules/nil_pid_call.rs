@@ -75,6 +75,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/nil_pid_call.md"),
+    shared: "A name: the process behind it may be absent at any time.",
+    primitive: "`Racefree.Registry.lookup/2` gives `{:error, :not_found}`, never nil, and `Racefree.Registry.call/4` never exits over a process that is not there.",
     check,
 };
 

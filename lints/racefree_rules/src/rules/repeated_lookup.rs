@@ -76,6 +76,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/repeated_lookup.md"),
+    shared: "A name: the process behind it may end, and another may take it, between any two uses.",
+    primitive: "`Racefree.Registry.subscribe/3` and `call_monitored/4`: one lookup, and a reference that stands for the process found.",
     check,
 };
 

@@ -77,6 +77,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Warning,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/rescue_all_argument_error.md"),
+    shared: "A table or registry that belongs to another process, and goes away with it.",
+    primitive: "`Racefree.Registry.lookup/2`: an absent registry is `{:error, :registry_down}`, never an ArgumentError.",
     check,
 };
 

@@ -93,6 +93,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/stale_metadata_read.md"),
+    shared: "Data in two places, and the metadata that tells which of them to read.",
+    primitive: "`Racefree.Log.read/4`: memory and files are one view, and an empty answer means that nothing was committed in the range.",
     check,
 };
 

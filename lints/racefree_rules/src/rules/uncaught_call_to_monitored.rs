@@ -93,6 +93,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/uncaught_call_to_monitored.md"),
+    shared: "The life of the process that is called: its end comes twice, as the exit of the call and as a message.",
+    primitive: "`Racefree.Registry.call_monitored/4`: one reference for request and monitor; the end of the other process is a value.",
     check,
 };
 

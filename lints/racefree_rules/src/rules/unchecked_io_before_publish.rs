@@ -70,6 +70,8 @@ pub static RULE: Rule = Rule {
     severity: Severity::Error,
     since: "0.1.0",
     doc: include_str!("../../../../priv/rules/unchecked_io_before_publish.md"),
+    shared: "Data on its way to disk, and the position that tells readers it has arrived.",
+    primitive: "`Racefree.Store`: `durable_lsn` moves only after the sync returned ok, and a failed write stops the store.",
     check,
 };
 
