@@ -117,7 +117,7 @@ fn allowed() -> Vec<Allowed> {
 fn pages() -> Vec<Page> {
     let named = ["catch_misses_exit", "get_then_put", "nil_pid_call", "repeated_lookup"];
     let doc = "# A call\n\nWaits for *one* process.\n\n```elixir\nGenServer.call(pid, :ping)\n```\n\n## Instead\n\n- Handle `nil`.\n";
-    named.map(|id| Page { id, severity: Severity::Error, doc }).into()
+    named.map(|id| Page { id, severity: Severity::Error, doc, shared: "", primitive: "" }).into()
 }
 
 fn standpoint() -> Standpoint {
