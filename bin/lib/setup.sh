@@ -124,3 +124,9 @@ build_linter() {
         fail "the linter could not be built; what cargo said is above"
     linter=$root/target/release/racefree
 }
+
+# The libraries of the BEAM, for who cannot build them where they are used.
+build_nif() {
+    cargo build --release --package racefree_nif --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
+        fail "the native library could not be built; what cargo said is above"
+}

@@ -49,7 +49,8 @@ defmodule Mix.Tasks.Compile.RacefreeNative do
   @impl true
   def manifests, do: [manifest()]
 
-  # A callback of `Mix.Task.Compiler` from Elixir 1.15 on.
+  # A callback from Elixir 1.15 on.
+  if {:diagnostics, 0} in Mix.Task.Compiler.behaviour_info(:callbacks), do: @impl(true)
   @doc false
   def diagnostics, do: NativeBuild.diagnostics(build())
 

@@ -12,9 +12,9 @@ defmodule Racefree.Cargo.Echo do
     end
   end
 
-  defp split(echo, bytes, length) do
-    <<lines::binary-size(length), rest::binary>> = bytes
-    show(%{echo | rest: rest}, lines)
+  defp split(echo, bytes, at) do
+    rest = binary_part(bytes, at, byte_size(bytes) - at)
+    show(%{echo | rest: rest}, binary_part(bytes, 0, at))
   end
 
   def finish(%__MODULE__{} = echo) do
