@@ -92,6 +92,58 @@ defmodule Racefree.BinTest do
     assert {_output, 2} = run(context, "test", ["rust", "elixir"])
   end
 
+  test "bin/test-otp --help needs nothing", context do
+    assert {"usage: bin/test-otp " <> _, 0} = run(context, "test-otp", ["--help"])
+  end
+
+  test "bin/test-otp of a release that it does not know is bad usage", context do
+    assert {output, 2} = run(context, "test-otp", ["27", "26"])
+    assert output =~ "unknown argument: 26"
+  end
+
+  test "bin/test-otp without root says so before it builds anything", context do
+    machine(context)
+    fake(context, "id", "echo 1000")
+    fake(context, "cargo", "echo called")
+    assert {output, 3} = run(context, "test-otp", [])
+    assert output =~ "needs root; try: sudo bin/test-otp"
+    refute output =~ "called"
+  end
+
+  test "bin/test-otp on another system than Linux says so", context do
+    machine(context)
+    fake(context, "uname", "echo Darwin")
+    assert {output, 3} = run(context, "test-otp", [])
+    assert output =~ "runs on Linux only"
+  end
+
+  test "bin/test-otp makes a missing root, and leaves none that is not whole", context do
+    machine(context)
+    fake(context, "id", "echo 0")
+    fake(context, "unshare", "exit 0")
+    # Fails after it has begun: the last argument is the folder.
+    fake(context, "debootstrap", ~s(echo "debootstrap $*"; mkdir -p "$4"; exit 1))
+    roots = Path.join(context.folder, "roots")
+    assert {output, 3} = run(context, "test-otp", ["27"], [{"RACEFREE_CHROOTS", roots}])
+
+    assert output =~
+             "debootstrap --variant=minbase --include=elixir,git trixie #{roots}/trixie.part"
+
+    assert output =~ "debootstrap failed"
+    refute File.exists?(Path.join(roots, "trixie"))
+  end
+
+  test "bin/test-otp does not install debootstrap where that is refused", context do
+    machine(context)
+    fake(context, "id", "echo 0")
+    fake(context, "unshare", "exit 0")
+    fake(context, "apt-get", "echo called")
+    environment = [{"RACEFREE_CHROOTS", context.folder}, {"RACEFREE_NO_INSTALL", "1"}]
+    assert {output, 3} = run(context, "test-otp", ["27"], environment)
+    assert output =~ "missing: debootstrap; install by hand"
+    refute output =~ "called"
+  end
+
   test "RACEFREE_NO_INSTALL refuses to install", context do
     machine(context)
     fake(context, "apt-get", "echo called")

@@ -50,7 +50,7 @@ defmodule ShapeService.Storage.Writer do
   def flush(%__MODULE__{pending_count: 0} = writer), do: writer
 
   def flush(%__MODULE__{file: file, pending: pending} = writer) do
-    IO.binwrite(file, pending)
+    :file.write(file, pending)
     :file.datasync(file)
 
     %{writer | pending: [], pending_count: 0, persisted: writer.seen}

@@ -52,7 +52,7 @@ defmodule ShapeService.Storage.Writer do
   def flush(%__MODULE__{pending_count: 0} = writer), do: {:ok, writer}
 
   def flush(%__MODULE__{file: file, pending: pending} = writer) do
-    with :ok <- IO.binwrite(file, pending),
+    with :ok <- :file.write(file, pending),
          :ok <- :file.datasync(file) do
       writer = %{writer | pending: [], pending_count: 0, persisted: writer.seen}
       {:ok, writer |> publish() |> clear()}
