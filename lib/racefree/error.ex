@@ -20,7 +20,10 @@ defmodule Racefree.Error do
   defp describe(:registry_down), do: "the registry is not running"
   defp describe(:key_too_large), do: "the key is larger than 16 MiB"
   defp describe({:already_registered, pid}), do: "#{inspect(pid)} holds the key"
-  defp describe({:registered_by_other, pid}), do: "another process, #{inspect(pid)}, holds the key"
+
+  defp describe({:registered_by_other, pid}),
+    do: "another process, #{inspect(pid)}, holds the key"
+
   defp describe({:down, reason}), do: "the process ended (#{inspect(reason)})"
   defp describe(:timeout), do: "no answer in time"
   defp describe(:calling_self), do: "the caller itself holds the key"

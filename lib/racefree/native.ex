@@ -13,7 +13,9 @@ defmodule Racefree.Native do
 
     # An error unloads this module, or leaves the loaded one as it was when this is a second loading.
     with {:error, {reason, text}} <- :erlang.load_nif(path, 0) do
-      {:error, {reason, "#{text}. `mix compile` in the project that depends on :racefree builds the library #{path}."}}
+      {:error,
+       {reason,
+        "#{text}. `mix compile` in the project that depends on :racefree builds the library #{path}."}}
     end
   end
 

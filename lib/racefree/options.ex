@@ -10,19 +10,31 @@ defmodule Racefree.Options do
   @doc "The options as a map with all names of the schema, or an `ArgumentError` that says what is wrong."
   @spec check!(keyword, schema) :: map
   def check!(options, schema) do
-    unless Keyword.keyword?(options), do: raise(ArgumentError, "expected a keyword list of options, got: #{inspect(options)}")
+    unless Keyword.keyword?(options),
+      do: raise(ArgumentError, "expected a keyword list of options, got: #{inspect(options)}")
+
     names = for {name, _, _, _} <- schema, do: name
 
     case Keyword.keys(options) -- names do
-      [] -> Map.new(schema, &option!(&1, options))
-      [unknown | _] -> raise ArgumentError, "unknown option #{inspect(unknown)}, expected one of #{inspect(names)}"
+      [] ->
+        Map.new(schema, &option!(&1, options))
+
+      [unknown | _] ->
+        raise ArgumentError,
+              "unknown option #{inspect(unknown)}, expected one of #{inspect(names)}"
     end
   end
 
   defp option!({name, type, default, _text}, options) do
     case Keyword.fetch(options, name) do
       {:ok, value} ->
-        unless valid?(type, value), do: raise(ArgumentError, "expected #{describe(type)} for option #{inspect(name)}, got: #{inspect(value)}")
+        unless valid?(type, value),
+          do:
+            raise(
+              ArgumentError,
+              "expected #{describe(type)} for option #{inspect(name)}, got: #{inspect(value)}"
+            )
+
         {name, value}
 
       :error when default == :required ->

@@ -1,9 +1,13 @@
 defmodule Racefree.Registry do
   @options [
-    {:name, :atom, :required, "what the registry is called in all functions; the owner process is registered under it too"},
-    {:listeners, {:list, :atom}, [], "names of processes that hear of registrations, see \"Listeners\""},
-    {:shards, :pos_integer, 64, "into how many parts the keys are split, each with a lock of its own; rounded up to a power of two"},
-    {:telemetry, :boolean, true, "whether events go to `:telemetry`, if the host has it, see \"Events\""}
+    {:name, :atom, :required,
+     "what the registry is called in all functions; the owner process is registered under it too"},
+    {:listeners, {:list, :atom}, [],
+     "names of processes that hear of registrations, see \"Listeners\""},
+    {:shards, :pos_integer, 64,
+     "into how many parts the keys are split, each with a lock of its own; rounded up to a power of two"},
+    {:telemetry, :boolean, true,
+     "whether events go to `:telemetry`, if the host has it, see \"Events\""}
   ]
 
   @moduledoc """
@@ -84,11 +88,10 @@ defmodule Racefree.Registry do
   A value or reason below 1 KiB is stored in its own size; a larger one costs up to 4 KiB more.
   """
 
-  use GenServer
-
   import Kernel, except: [send: 2]
 
   alias Racefree.{Error, Native, Options, Removal, Subscription}
+  alias Racefree.Registry.Multicall
 
   @typedoc "The name of a registry."
   @type name :: atom
@@ -140,65 +143,18 @@ defmodule Racefree.Registry do
   @spec start_link(keyword) :: GenServer.on_start()
   def start_link(options) do
     options = Options.check!(options, @options)
-    GenServer.start_link(__MODULE__, options, name: options.name)
+    GenServer.start_link(Racefree.Registry.Owner, options, name: options.name)
   end
 
   @doc "A supervisor's child: `{Racefree.Registry, name: MyApp.Registry}`."
   @spec child_spec(keyword) :: Supervisor.child_spec()
   def child_spec(options) do
-    %{id: Keyword.get(options, :name, __MODULE__), start: {__MODULE__, :start_link, [options]}, type: :worker}
+    %{
+      id: Keyword.get(options, :name, __MODULE__),
+      start: {__MODULE__, :start_link, [options]},
+      type: :worker
+    }
   end
-
-  @impl true
-  def init(options) do
-    # For `terminate/2`: without it a supervisor's shutdown looks like a crash, and the entries would wait for a successor.
-    Process.flag(:trap_exit, true)
-    report = options.telemetry and Code.ensure_loaded?(:telemetry)
-
-    with {:module, Native} <- Code.ensure_loaded(Native),
-         {:ok, _fresh_or_adopted} <- Native.registry_open(options.name, options.shards, options.listeners, report) do
-      {:ok, %{name: options.name, report: report}}
-    else
-      {:error, :no_thread} -> {:stop, :no_thread}
-      {:error, _not_loaded} -> {:stop, {:native_library_not_loaded, "run `mix compile` and see what it says about the native library"}}
-    end
-  end
-
-  @impl true
-  def handle_info({__MODULE__, :event, {event, key, pid, more}}, state) do
-    execute(state, event, Map.merge(%{key: key}, metadata(event, pid, more)))
-    {:noreply, state}
-  end
-
-  def handle_info({__MODULE__, :poisoned, place}, state) do
-    execute(state, :poisoned, %{place: place})
-    {:stop, {:poisoned, place}, state}
-  end
-
-  def handle_info(_message, state), do: {:noreply, state}
-
-  @impl true
-  def terminate(reason, state) do
-    case reason do
-      :normal -> Native.registry_close(state.name)
-      :shutdown -> Native.registry_close(state.name)
-      {:shutdown, _} -> Native.registry_close(state.name)
-      # A crash: the processes live on, and a registry that forgot them would have them started twice. The restarted owner takes the entries over.
-      _ -> :ok
-    end
-  end
-
-  defp metadata(:registered, pid, value), do: %{pid: pid, value: value}
-  defp metadata(:removal_started, pid, owner), do: %{pid: pid, owner: owner}
-  defp metadata(:removal_finished, nil, nil), do: %{}
-  defp metadata(_event, pid, nil), do: %{pid: pid}
-
-  defp execute(%{report: true, name: name}, event, metadata) do
-    # `apply`, since the library is the host's and may be missing here.
-    apply(:telemetry, :execute, [[:racefree, :registry, event], %{count: 1}, Map.put(metadata, :registry, name)])
-  end
-
-  defp execute(_state, _event, _metadata), do: :ok
 
   ## Keys
 
@@ -214,7 +170,8 @@ defmodule Racefree.Registry do
       iex> Racefree.Registry.register(RegisterRegistry, :leader) == {:error, {:already_registered, self()}}
       true
   """
-  @spec register(name, key, value) :: :ok | {:error, {:already_registered, pid} | removed | down | key_too_large}
+  @spec register(name, key, value) ::
+          :ok | {:error, {:already_registered, pid} | removed | down | key_too_large}
   def register(registry, key, value \\ nil) when is_atom(registry) do
     case native(registry_register(registry, key, value)) do
       {:held, pid, generation} ->
@@ -259,7 +216,8 @@ defmodule Racefree.Registry do
       2
   """
   @spec put_value(name, key, value) :: :ok | {:error, :not_found | down | key_too_large}
-  def put_value(registry, key, value) when is_atom(registry), do: native(registry_put_value(registry, key, value))
+  def put_value(registry, key, value) when is_atom(registry),
+    do: native(registry_put_value(registry, key, value))
 
   @doc """
   The process that holds `key`, and the key's value.
@@ -282,8 +240,11 @@ defmodule Racefree.Registry do
   # Like `lookup/2`, with the generation by which the entry is told from its successors.
   defp locate(registry, key) do
     case native(registry_locate(registry, key)) do
-      {:ok, pid, _value, _generation} = found -> if Process.alive?(pid), do: found, else: {:error, :not_found}
-      {:error, _reason} = error -> error
+      {:ok, pid, _value, _generation} = found ->
+        if Process.alive?(pid), do: found, else: {:error, :not_found}
+
+      {:error, _reason} = error ->
+        error
     end
   end
 
@@ -314,8 +275,18 @@ defmodule Racefree.Registry do
 
       case native(registry_subscribe(registry, key, generation, ref)) do
         {:ok, id} ->
-          subscription = %Subscription{registry: registry, key: key, ref: ref, pid: pid, value: value, id: id}
-          if Process.alive?(pid), do: {:ok, subscription}, else: withdraw(subscription, :not_found)
+          subscription = %Subscription{
+            registry: registry,
+            key: key,
+            ref: ref,
+            pid: pid,
+            value: value,
+            id: id
+          }
+
+          if Process.alive?(pid),
+            do: {:ok, subscription},
+            else: withdraw(subscription, :not_found)
 
         :changed ->
           Process.demonitor(ref, [:flush])
@@ -362,7 +333,8 @@ defmodule Racefree.Registry do
   """
   @spec broadcast(name, key, term) :: {:ok, non_neg_integer} | {:error, absent}
   def broadcast(registry, key, message) when is_atom(registry) do
-    with {:ok, _pid, _value, _generation} <- locate(registry, key), do: broadcast(registry, key, message, nil, 0)
+    with {:ok, _pid, _value, _generation} <- locate(registry, key),
+         do: broadcast(registry, key, message, nil, 0)
   end
 
   defp broadcast(registry, key, message, cursor, sent) do
@@ -435,7 +407,8 @@ defmodule Racefree.Registry do
       iex> receive do {:DOWN, ^ref, :process, ^agent, reason} -> reason end
       :normal
   """
-  @spec call_monitored(name, key, term, timeout) :: {:ok, term, Subscription.t()} | {:error, unanswered}
+  @spec call_monitored(name, key, term, timeout) ::
+          {:ok, term, Subscription.t()} | {:error, unanswered}
   def call_monitored(registry, key, request, timeout \\ 5_000) when is_atom(registry) do
     case native(registry_locate(registry, key)) do
       {:ok, pid, _value, _generation} when pid == self() ->
@@ -447,8 +420,18 @@ defmodule Racefree.Registry do
 
         case native(registry_subscribe(registry, key, generation, ref)) do
           {:ok, id} ->
-            subscription = %Subscription{registry: registry, key: key, ref: ref, pid: pid, value: value, id: id}
-            if Process.alive?(pid), do: request_subscribed(subscription, request, timeout), else: unalias(subscription, :not_found)
+            subscription = %Subscription{
+              registry: registry,
+              key: key,
+              ref: ref,
+              pid: pid,
+              value: value,
+              id: id
+            }
+
+            if Process.alive?(pid),
+              do: request_subscribed(subscription, request, timeout),
+              else: unalias(subscription, :not_found)
 
           :changed ->
             give_up(ref)
@@ -498,7 +481,14 @@ defmodule Racefree.Registry do
 
   @typedoc "What became of one request of a `multicall/3`."
   @type outcome ::
-          {:ok, term} | {:down, term} | :not_found | :starting | removed | :timeout | down | key_too_large
+          {:ok, term}
+          | {:down, term}
+          | :not_found
+          | :starting
+          | removed
+          | :timeout
+          | down
+          | key_too_large
 
   @doc """
   Sends each key's process its request and gives each an outcome within `deadline` milliseconds, in the order given.
@@ -513,74 +503,14 @@ defmodule Racefree.Registry do
   """
   @spec multicall(name, [{key, term}], timeout) :: [{key, outcome}]
   def multicall(registry, requests, deadline) when is_atom(registry) and is_list(requests) do
-    until = moment(deadline)
-    # One address for all replies. It is new, so a receive that wants it looks at no message that came before.
-    replies = :erlang.alias([:explicit_unalias])
-    {outcomes, monitors, _count} = Enum.reduce(requests, {%{}, %{}, 0}, &ask(registry, replies, &1, &2))
-    outcomes = collect(replies, until, monitors, outcomes)
-    Enum.with_index(requests, fn {key, _request}, index -> {key, Map.fetch!(outcomes, index)} end)
-  end
-
-  defp ask(registry, replies, {key, request}, {outcomes, monitors, index}) do
-    case lookup(registry, key) do
-      {:ok, pid, _value} when pid == self() ->
-        {Map.put(outcomes, index, {:down, :calling_self}), monitors, index + 1}
-
-      {:ok, pid, _value} ->
-        monitor = :erlang.monitor(:process, pid, tag: {:DOWN, replies, index})
-        Kernel.send(pid, {:"$gen_call", {self(), [[:alias | replies] | index]}, request})
-        {outcomes, Map.put(monitors, index, monitor), index + 1}
-
-      {:error, reason} ->
-        {Map.put(outcomes, index, reason), monitors, index + 1}
-    end
-  end
-
-  # `monitors` are those of the requests without an outcome.
-  defp collect(replies, _until, monitors, outcomes) when monitors == %{} do
-    :erlang.unalias(replies)
-    flush_collected(replies)
-    outcomes
-  end
-
-  defp collect(replies, until, monitors, outcomes) do
-    receive do
-      {[[:alias | ^replies] | index], reply} -> collected(replies, until, monitors, outcomes, index, {:ok, reply})
-      {{:DOWN, ^replies, index}, _monitor, :process, _pid, reason} -> collected(replies, until, monitors, outcomes, index, {:down, reason})
-    after
-      remaining(until) ->
-        :erlang.unalias(replies)
-        Enum.each(monitors, fn {_index, monitor} -> :erlang.demonitor(monitor) end)
-        outcomes = Enum.reduce(monitors, outcomes, fn {index, _monitor}, outcomes -> Map.put(outcomes, index, :timeout) end)
-        flush_collected(replies)
-        outcomes
-    end
-  end
-
-  defp collected(replies, until, monitors, outcomes, index, outcome) do
-    case monitors do
-      %{^index => monitor} ->
-        :erlang.demonitor(monitor)
-        collect(replies, until, Map.delete(monitors, index), Map.put(outcomes, index, outcome))
-
-      # The process ended after it had replied.
-      _ ->
-        collect(replies, until, monitors, outcomes)
-    end
-  end
-
-  defp flush_collected(replies) do
-    receive do
-      {[[:alias | ^replies] | _index], _reply} -> flush_collected(replies)
-      {{:DOWN, ^replies, _index}, _monitor, :process, _pid, _reason} -> flush_collected(replies)
-    after
-      0 -> :ok
-    end
+    Multicall.run(registry, requests, moment(deadline))
   end
 
   ## Starting
 
-  @start_options [{:value, :any, nil, "the key's value, if the started process does not register itself"}]
+  @start_options [
+    {:value, :any, nil, "the key's value, if the started process does not register itself"}
+  ]
 
   @doc """
   The process that holds `key`; if there is none, starts it.
@@ -607,14 +537,21 @@ defmodule Racefree.Registry do
       iex> Racefree.Registry.ensure_started(StartRegistry, :counter, fn -> raise "not run" end) == {:ok, pid}
       true
   """
-  @spec ensure_started(name, key, (-> term), timeout, keyword) :: {:ok, pid} | {:error, not_started}
-  def ensure_started(registry, key, starter, timeout \\ 5_000, options \\ []) when is_atom(registry) and is_function(starter, 0) do
+  @spec ensure_started(name, key, (() -> term), timeout, keyword) ::
+          {:ok, pid} | {:error, not_started}
+  def ensure_started(registry, key, starter, timeout \\ 5_000, options \\ [])
+      when is_atom(registry) and is_function(starter, 0) do
     %{value: value} = Options.check!(options, @start_options)
 
     case lookup(registry, key) do
-      {:ok, pid, _value} -> {:ok, pid}
-      {:error, reason} when reason in [:not_found, :starting] -> enter(%{registry: registry, key: key, starter: starter, value: value}, moment(timeout))
-      {:error, _reason} = error -> error
+      {:ok, pid, _value} ->
+        {:ok, pid}
+
+      {:error, reason} when reason in [:not_found, :starting] ->
+        enter(%{registry: registry, key: key, starter: starter, value: value}, moment(timeout))
+
+      {:error, _reason} = error ->
+        error
     end
   end
 
@@ -657,8 +594,7 @@ defmodule Racefree.Registry do
   defp await_delivered(start, ref, until) do
     receive do
       {__MODULE__, ^ref, {:lead, lead}} ->
-        Native.registry_resign(start.registry, lead)
-        {:error, :timeout}
+        resign(start.registry, lead, :timeout)
 
       {__MODULE__, ^ref, notice} ->
         noticed(start, notice, until)
@@ -706,7 +642,21 @@ defmodule Racefree.Registry do
     {:error, reason}
   end
 
-  defp publish(%{registry: registry, key: key, value: value} = start, lead, pid, until) do
+  defp publish(%{registry: registry} = start, lead, pid, until) do
+    cond do
+      node(pid) != node() -> resign(registry, lead, :remote_pid)
+      Process.alive?(pid) -> publish_living(start, lead, pid, until)
+      true -> resign(registry, lead, :noproc)
+    end
+  end
+
+  # The next caller runs its starter.
+  defp resign(registry, lead, reason) do
+    Native.registry_resign(registry, lead)
+    {:error, reason}
+  end
+
+  defp publish_living(%{registry: registry, key: key, value: value} = start, lead, pid, until) do
     case native(registry_publish(registry, key, lead, pid, value)) do
       :ok ->
         {:ok, pid}
@@ -722,9 +672,8 @@ defmodule Racefree.Registry do
       {:error, :stale} ->
         publish_anew(start, pid, until)
 
-      {:error, reason} when reason in [:registry_down, :remote_pid] ->
-        Native.registry_resign(registry, lead)
-        {:error, reason}
+      {:error, :registry_down} ->
+        resign(registry, lead, :registry_down)
 
       {:error, _reason} = error ->
         error
@@ -762,7 +711,8 @@ defmodule Racefree.Registry do
       iex> Racefree.Registry.register(RemoveRegistry, :shape)
       :ok
   """
-  @spec begin_remove(name, key, term) :: {:ok, Removal.t()} | {:error, removed | down | key_too_large}
+  @spec begin_remove(name, key, term) ::
+          {:ok, Removal.t()} | {:error, removed | down | key_too_large}
   def begin_remove(registry, key, reason) when is_atom(registry) do
     case native(registry_begin_remove(registry, key, reason)) do
       {:ok, id, owner} ->
@@ -796,7 +746,11 @@ defmodule Racefree.Registry do
   @spec removals(name) :: {:ok, [{key, reason :: term, pid | nil}]} | {:error, down}
   def removals(registry) when is_atom(registry) do
     with {:ok, removals} <- list(registry, Native.registry_listing(), &Native.registry_removals/2) do
-      {:ok, for({key, reason, remover} <- removals, do: {key, reason, if(remover != nil and Process.alive?(remover), do: remover)})}
+      {:ok,
+       for(
+         {key, reason, remover} <- removals,
+         do: {key, reason, if(remover != nil and Process.alive?(remover), do: remover)}
+       )}
     end
   end
 
@@ -804,8 +758,10 @@ defmodule Racefree.Registry do
 
   @doc "The keys that `pid` holds, in no particular order."
   @spec keys(name, pid) :: {:ok, [key]} | {:error, down}
-  def keys(registry, pid \\ self()) when is_atom(registry) and is_pid(pid) and node(pid) == node() do
-    with {:ok, keys} <- keys(registry, pid, nil, []), do: {:ok, if(Process.alive?(pid), do: keys, else: [])}
+  def keys(registry, pid \\ self())
+      when is_atom(registry) and is_pid(pid) and node(pid) == node() do
+    with {:ok, keys} <- keys(registry, pid, nil, []),
+         do: {:ok, if(Process.alive?(pid), do: keys, else: [])}
   end
 
   defp keys(registry, pid, cursor, found) do
@@ -899,25 +855,32 @@ defmodule Racefree.Registry do
   @doc "Like `register/3`, but raises `Racefree.Error`."
   @spec register!(name, key, value) :: :ok
   def register!(registry, key, value \\ nil) do
-    with {:error, reason} <- register(registry, key, value), do: fail(:register, registry, key, reason)
+    with {:error, reason} <- register(registry, key, value),
+         do: fail(:register, registry, key, reason)
   end
 
   @doc "Like `subscribe/2`, but raises `Racefree.Error`."
   @spec subscribe!(name, key) :: Subscription.t()
-  def subscribe!(registry, key), do: registry |> subscribe(key) |> value!(:subscribe, registry, key)
+  def subscribe!(registry, key),
+    do: registry |> subscribe(key) |> value!(:subscribe, registry, key)
 
   @doc "Like `call/4`, but raises `Racefree.Error`."
   @spec call!(name, key, term, timeout) :: term
-  def call!(registry, key, request, timeout \\ 5_000), do: registry |> call(key, request, timeout) |> value!(:call, registry, key)
+  def call!(registry, key, request, timeout \\ 5_000),
+    do: registry |> call(key, request, timeout) |> value!(:call, registry, key)
 
   @doc "Like `ensure_started/5`, but raises `Racefree.Error`."
-  @spec ensure_started!(name, key, (-> term), timeout, keyword) :: pid
+  @spec ensure_started!(name, key, (() -> term), timeout, keyword) :: pid
   def ensure_started!(registry, key, starter, timeout \\ 5_000, options \\ []) do
-    registry |> ensure_started(key, starter, timeout, options) |> value!(:ensure_started, registry, key)
+    registry
+    |> ensure_started(key, starter, timeout, options)
+    |> value!(:ensure_started, registry, key)
   end
 
   defp value!({:ok, value}, _operation, _registry, _key), do: value
-  defp value!({:error, reason}, operation, registry, key), do: fail(operation, registry, key, reason)
+
+  defp value!({:error, reason}, operation, registry, key),
+    do: fail(operation, registry, key, reason)
 
   @spec fail(atom, name, key, term) :: no_return
   defp fail(operation, registry, key, reason) do
@@ -926,9 +889,19 @@ defmodule Racefree.Registry do
 
   ## Time
 
-  defp moment(:infinity), do: :infinity
-  defp moment(timeout) when is_integer(timeout) and timeout >= 0, do: System.monotonic_time(:millisecond) + timeout
+  @typedoc false
+  @type moment :: integer | :infinity
 
-  defp remaining(:infinity), do: :infinity
-  defp remaining(until), do: max(until - System.monotonic_time(:millisecond), 0)
+  @doc false
+  @spec moment(timeout) :: moment
+  def moment(:infinity), do: :infinity
+
+  def moment(timeout) when is_integer(timeout) and timeout >= 0 do
+    System.monotonic_time(:millisecond) + timeout
+  end
+
+  @doc false
+  @spec remaining(moment) :: timeout
+  def remaining(:infinity), do: :infinity
+  def remaining(until), do: max(until - System.monotonic_time(:millisecond), 0)
 end

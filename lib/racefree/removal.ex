@@ -15,7 +15,13 @@ defmodule Racefree.Removal do
     import Inspect.Algebra
 
     def inspect(removal, opts) do
-      fields = [registry: removal.registry, key: removal.key, reason: removal.reason, owner: removal.owner]
+      fields = [
+        registry: removal.registry,
+        key: removal.key,
+        reason: removal.reason,
+        owner: removal.owner
+      ]
+
       concat(["#Racefree.Removal<", to_doc(fields, opts), ">"])
     end
   end

@@ -16,7 +16,13 @@ defmodule Racefree.Subscription do
     import Inspect.Algebra
 
     def inspect(subscription, opts) do
-      fields = [registry: subscription.registry, key: subscription.key, ref: subscription.ref, pid: subscription.pid]
+      fields = [
+        registry: subscription.registry,
+        key: subscription.key,
+        ref: subscription.ref,
+        pid: subscription.pid
+      ]
+
       concat(["#Racefree.Subscription<", to_doc(fields, opts), ">"])
     end
   end

@@ -105,7 +105,7 @@ impl Platform for Beam {
     fn send(&self, to: Pid, tag: &KeptReference, notice: Notice<Pid, KeptValue>) {
         self.post(to.local(), |env| {
             let outcome = match notice {
-                Notice::Started { pid, value, generation: _ } => (atoms::started(), pid.local(), value.to_term_at_once(env)).encode(env),
+                Notice::Started { pid, value: _, generation: _ } => (atoms::started(), pid.local()).encode(env),
                 Notice::Failed(reason) => (atoms::failed(), reason.to_term_at_once(env)).encode(env),
                 Notice::Lead(lead) => (atoms::lead(), ids::lead(env, lead)).encode(env),
                 Notice::Removed(reason) => (atoms::removed(), reason.to_term_at_once(env)).encode(env),

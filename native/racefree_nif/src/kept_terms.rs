@@ -29,7 +29,11 @@ pub(crate) enum KeptValue {
     Word(usize),
     Integer(i64),
     Encoded(Arc<[u8]>),
-    Own { environment: Arc<Environment>, word: ErlNifTerm, size: Size },
+    Own {
+        environment: Arc<Environment>,
+        word: ErlNifTerm,
+        size: Size,
+    },
 }
 
 // SAFETY: a word is a number; the environment behind `Own` is written once, before the value is shared, and from then on only copied from.

@@ -215,7 +215,9 @@ fn register<'a>(call: Call<'a, '_>, key: Term<'a>, value: Term<'a>) -> Answer<'a
     let (key, value) = (call.key(key)?, call.kept(value)?);
     match call.registry.register(call.env, &key, call.caller(), value) {
         Ok(_) => call.ok(),
-        Err(RegisterError::AlreadyRegistered { pid, generation }) => call.tuple((atoms::held(), pid.local(), ids::generation(call.env, generation))),
+        Err(RegisterError::AlreadyRegistered { pid, generation }) => {
+            call.tuple((atoms::held(), pid.local(), ids::generation(call.env, generation)))
+        }
         Err(RegisterError::Removed(reason)) => call.removed(&reason),
         Err(_) => call.down(),
     }
@@ -387,9 +389,8 @@ fn registry_listing() -> ResourceArc<Listing> {
 
 fn select<'a>(call: Call<'a, '_>, listing: Term<'a>) -> Answer<'a> {
     let mut found: Vec<(Box<[u8]>, Pid, KeptValue)> = Vec::new();
-    let progress = listed(listing, |cursor| {
-        call.registry.select(cursor, VISITS_MAX, |key, pid, value| found.push((key.into(), pid, value.clone())))
-    });
+    let progress =
+        listed(listing, |cursor| call.registry.select(cursor, VISITS_MAX, |key, pid, value| found.push((key.into(), pid, value.clone()))));
     let term = |(key, pid, value): &(Box<[u8]>, Pid, KeptValue)| {
         (term_key::decode(call.env, key), pid.local(), value.to_term_at_once(call.env)).encode(call.env)
     };
