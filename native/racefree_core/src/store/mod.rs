@@ -1,3 +1,40 @@
 //! The store: many append-only logs over one write-ahead log.
+//!
+//! Where to start reading: [`handle`] has what users call, [`stage`] how records get in, [`view`] how readers find them, [`flush`] and [`keep`] what happens in the
+//! background, [`recovery`] and [`open`] how a store comes back.
 
+mod block;
+mod directory;
+mod failure;
+mod flush;
+mod frame;
+mod handle;
+mod keep;
+mod log;
+mod manifest;
+mod merge;
+mod open;
+mod options;
+mod pack;
+mod position;
+mod read;
+mod recovery;
+mod shared;
+mod stage;
 pub mod vfs;
+mod view;
+mod wal;
+mod watermark;
+
+pub use failure::{Defect, Failure, OpenError, Operation};
+pub use flush::{Flusher, Progress};
+pub use handle::{Appended, CommitError, Committed, KEY_BYTES_MAX, Lease, Log, LogError, META_BYTES_MAX, Reader, Removal, Snapshot, Store, Write};
+pub use keep::Keeper;
+pub use open::Opened;
+pub use options::{Clock, Options, SyncPolicy};
+pub use position::{LogId, Lsn, Offset, Sequence};
+pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Source};
+pub use recovery::{RecoveryReport, TornTail};
+pub use shared::Subscriber;
+pub use stage::{AppendError, Record};
+pub use watermark::{Waiter, WaiterId};

@@ -1,0 +1,221 @@
+//! Opening a store: recovery, and what it leaves on disk before the first append.
+//!
+//! Order: the lock; the files are read; a new manifest of the next incarnation is durable (so nothing written from here on can be taken for older bytes); the clean mark
+//! goes; a new write-ahead log with the copied tail is durable; the manifest knows it; left-over files go. A crash anywhere in between and the next open does the same again.
+
+use super::directory::{CLEAN, LOCK};
+use super::failure::{During, Failure, OpenError, Operation};
+use super::flush::{Flusher, Start, Summary};
+use super::handle::Store;
+use super::keep::Keeper;
+use super::log::LogState;
+use super::manifest::{Change, ManifestWriter, Position, State};
+use super::options::{Clock, Options};
+use super::position::{LogId, Lsn};
+use super::recovery::{Image, RecoveredLog, RecoveryReport, Tail};
+use super::shared::{Beginning, Catalog, Shared};
+use super::stage::{Appender, Mode, Stage};
+use super::view::{Life, View};
+use super::vfs::{Vfs, VfsFile};
+use super::wal::{Batch, FIRST_BATCH, Kind, WalWriter, wal_header};
+use crate::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// An open store and its two background workers, to be run on a thread each ([`Flusher::run`], [`Keeper::run`]) or stepped.
+pub struct Opened<V: Vfs> {
+    pub store: Store<V>,
+    pub flusher: Flusher<V>,
+    pub keeper: Keeper<V>,
+    pub report: RecoveryReport,
+}
+
+impl<V: Vfs> Store<V> {
+    /// Opens the store in `dir`, or makes one. Reads and writes files.
+    pub fn open(vfs: V, dir: &Path, options: Options, clock: Box<dyn Clock>) -> Result<Opened<V>, OpenError> {
+        options.check().map_err(OpenError::Option)?;
+        vfs.create_dir_all(dir).during(Operation::Create)?;
+        let lock = vfs.lock(&dir.join(LOCK)).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked,
+            _ => OpenError::Io(Failure::new(Operation::Lock, &error)),
+        })?;
+        let (image, new) = match Image::read(&vfs, dir, &options)? {
+            Some(image) => (image, false),
+            None => (Image::of_nothing(&vfs, dir, options.identity)?, true),
+        };
+        let adopted = adopt(&vfs, dir, &options, image)?;
+        let Adopted { mut image, manifest, wal, incarnation, useless } = adopted;
+        let report = RecoveryReport { new, ..std::mem::take(&mut image.report) };
+        let start = Start {
+            summary: std::mem::take(&mut image.summary),
+            older_bytes: image.wal_bytes,
+            older_files: image.wal_files,
+            next_log: image.next_log,
+        };
+        let (state, packs) = (std::mem::take(&mut image.state), std::mem::take(&mut image.packs));
+        let lsn = report.lsn;
+        let shared = share(Given { vfs, dir, options, clock, lock: Some(lock), incarnation, lsn, mode: Mode::Open }, image);
+        let flusher = Flusher::new(Arc::clone(&shared), wal, start);
+        let keeper = Keeper::new(Arc::clone(&shared), state, manifest, packs, useless);
+        Ok(Opened { store: Store { shared }, flusher, keeper, report })
+    }
+
+    /// Opens what a store has on disk now, without its lock and without writing anything. A store that is being written may remove files meanwhile: then this is an error,
+    /// and to be tried again.
+    pub fn open_read_only(vfs: V, dir: &Path, options: Options) -> Result<(Self, RecoveryReport), OpenError> {
+        options.check().map_err(OpenError::Option)?;
+        let missing = || OpenError::Missing { file: super::directory::MANIFEST.to_owned() };
+        let mut image = Image::read(&vfs, dir, &options)?.ok_or_else(missing)?;
+        let report = std::mem::take(&mut image.report);
+        let incarnation = image.incarnation;
+        let given =
+            Given { vfs, dir, options, clock: Box::new(NoClock), lock: None, incarnation, lsn: report.lsn, mode: Mode::ReadOnly };
+        Ok((Self { shared: share(given, image) }, report))
+    }
+}
+
+/// A store that does nothing in the background measures nothing.
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl<F: VfsFile> Image<F> {
+    fn of_nothing<V: Vfs<File = F>>(vfs: &V, dir: &Path, identity: u128) -> Result<Self, OpenError> {
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            vfs.sync_dir(parent).during(Operation::SyncDir)?;
+        }
+        let position = Position { packed: 0, wal_first: 1, wal_known: 0, next_log: 1, next_pack: 1 };
+        let names = vfs.list(dir).during(Operation::List)?;
+        let unfinished = |name: &String| super::directory::Named::of(name) == super::directory::Named::Unfinished;
+        Ok(Self {
+            identity,
+            incarnation: 0,
+            state: State { position, ..State::default() },
+            packs: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            memory: super::stage::Memory::default(),
+            summary: Summary::default(),
+            next_log: 1,
+            next_wal: 1,
+            wal_bytes: 0,
+            wal_files: 0,
+            tail: None,
+            orphans: names.into_iter().filter(unfinished).collect(),
+            report: RecoveryReport::default(),
+        })
+    }
+}
+
+struct Adopted<F> {
+    image: Image<F>,
+    manifest: ManifestWriter<F>,
+    wal: WalWriter<F>,
+    incarnation: u64,
+    useless: VecDeque<String>,
+}
+
+/// Makes what was recovered the state on disk.
+fn adopt<V: Vfs>(vfs: &V, dir: &Path, options: &Options, mut image: Image<V::File>) -> Result<Adopted<V::File>, OpenError> {
+    let incarnation = image.incarnation + 1;
+    let identity = image.identity;
+    let mut manifest = ManifestWriter::create(vfs, dir, identity, incarnation, 0, &image.state)?;
+    match vfs.remove(&dir.join(CLEAN)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failure::new(Operation::Remove, &error).into()),
+        _ => {}
+    }
+    let number = image.next_wal;
+    let tail = image.tail.take();
+    let header = wal_header(identity, number, incarnation, tail.as_ref().map(|tail| tail.previous));
+    let batch_bytes_max = options.batch_bytes_max;
+    let wal = WalWriter::create(vfs, dir, header, options.wal_bytes_max, |seed| {
+        tail.as_ref().map_or_else(Vec::new, |tail| encode_tail(tail, seed, batch_bytes_max))
+    })?;
+    let mut position = Position { wal_known: number, ..image.state.position };
+    let mut useless = VecDeque::from(std::mem::take(&mut image.orphans));
+    if image.summary.is_void() && wal.position == FIRST_BATCH as u64 {
+        // Nothing in the former files is of use any more but the transaction they ended at.
+        useless.extend((position.wal_first..number).map(super::directory::wal_name));
+        position.wal_first = number;
+        position.packed = image.summary.lsn;
+        image.wal_bytes = 0;
+        image.wal_files = 0;
+    }
+    let change = Change::Position(position);
+    manifest.append(std::slice::from_ref(&change))?;
+    image.state.apply(change);
+    for name in useless.drain(..) {
+        match vfs.remove(&dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failure::new(Operation::Remove, &error).into()),
+            _ => {}
+        }
+    }
+    Ok(Adopted { image, manifest, wal, incarnation, useless })
+}
+
+/// The tail in new batches, and an ABORT for what no COMMIT follows.
+fn encode_tail(tail: &Tail, seed: super::frame::Seed, batch_bytes_max: usize) -> Vec<u8> {
+    let start = FIRST_BATCH as u64;
+    let mut bytes = Vec::new();
+    let mut batch = Batch::new(Vec::new(), start, seed);
+    let abort = tail.open.map(|lsn| (Kind::Abort, lsn, [].as_slice()));
+    for (kind, subject, body) in tail.entries().chain(abort) {
+        batch.push(kind, subject, &[body]);
+        if batch.len() >= batch_bytes_max {
+            bytes.append(&mut batch.finish(start, 0));
+            batch = Batch::new(Vec::new(), start + bytes.len() as u64, seed);
+        }
+    }
+    if !batch.is_empty() {
+        bytes.append(&mut batch.finish(start, 0));
+    }
+    bytes
+}
+
+struct Given<'a, V: Vfs> {
+    vfs: V,
+    dir: &'a Path,
+    options: Options,
+    clock: Box<dyn Clock>,
+    lock: Option<V::Lock>,
+    incarnation: u64,
+    lsn: Lsn,
+    mode: Mode,
+}
+
+fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Shared<V>> {
+    let Given { vfs, dir, options, clock, lock, incarnation, lsn, mode } = given;
+    let mut stage = Stage::new(mode, lsn, image.next_log);
+    let mut catalog = Catalog::new();
+    for (id, log) in image.logs {
+        insert_log(&mut stage, &mut catalog, id, log);
+    }
+    Arc::new(Shared::new(Beginning {
+        vfs,
+        dir: dir.to_path_buf(),
+        options,
+        clock,
+        identity: image.identity,
+        incarnation,
+        lock,
+        stage,
+        catalog,
+        memory: image.memory,
+        lsn,
+    }))
+}
+
+fn insert_log<F>(stage: &mut Stage<F>, catalog: &mut Catalog<F>, id: LogId, log: RecoveredLog<F>) {
+    let RecoveredLog { key, view, last, writer } = log;
+    let view: View<F> = view;
+    debug_assert!(view.life != Life::Purged);
+    let mut appender = Appender::new(id, last);
+    appender.writer = writer;
+    let slot = stage.add_appender(appender);
+    catalog.insert(Arc::new(LogState::new(id, key, slot, view)));
+}

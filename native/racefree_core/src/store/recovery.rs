@@ -1,0 +1,496 @@
+//! Recovery: from the files of a folder to the one state that they agree on.
+//!
+//! [`Image::read`] only reads; it is also what a second, read-only instance opens. It replays the write-ahead logs over the manifest and the packs:
+//! - the first entry that is not valid is corruption if and only if something durable says that its place was durable: a later batch header, the header of the next
+//!   file, the file's own length at birth, or a clean mark. Otherwise it is a torn tail, and the log ends there;
+//! - transactions count up to the last COMMIT; what follows it is dropped.
+//!
+//! What stands below the highest such claim is known durable and stays where it is. What stands above may exist in the page cache alone; it is copied into the next
+//! write-ahead log (`adopt`), never truncated and never synced where it stands.
+
+use super::block::BlockWriter;
+use super::directory::{CLEAN, FileHeader, MANIFEST, Named, read_file, wal_name};
+use super::failure::{Defect, During, Failure, OpenError, Operation};
+use super::flush::Summary;
+use super::frame::{Cursor, FileKind, Frame, FrameHeader};
+use super::manifest::{Change, Manifest, State};
+use super::options::Options;
+use super::pack::Pack;
+use super::position::{LogId, Lsn, Offset};
+use super::stage::Memory;
+use super::view::{BlockRef, Extent, Life, Meta, View};
+use super::vfs::Vfs;
+use super::wal::{BatchHeader, EntryRef, FIRST_BATCH, Kind, Previous, born_length, highest_claim, previous};
+use crate::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+/// What an open found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Whether there was no store before.
+    pub new: bool,
+    /// Whether the last stop was a drain.
+    pub clean: bool,
+    /// All logs and metas stand at this transaction.
+    pub lsn: Lsn,
+    /// Records and bytes replayed from the write-ahead log.
+    pub records: u64,
+    pub bytes: u64,
+    /// Records behind the last commit.
+    pub dropped_records: u64,
+    pub dropped_bytes: u64,
+    pub torn: Option<TornTail>,
+    /// Keys whose removal was begun and not finished.
+    pub pending_removals: Vec<Box<[u8]>>,
+    /// Files that a crash had left over.
+    pub orphans: u64,
+}
+
+/// Where the write-ahead log ended within what was being written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TornTail {
+    pub file: String,
+    pub offset: u64,
+}
+
+/// One log as recovered.
+pub(super) struct RecoveredLog<F> {
+    pub(super) key: Arc<[u8]>,
+    pub(super) view: View<F>,
+    pub(super) last: Offset,
+    pub(super) writer: Option<BlockWriter>,
+}
+
+/// What stands behind all claims of the last write-ahead log, to be copied.
+pub(super) struct Tail {
+    pub(super) previous: Previous,
+    bytes: Arc<Vec<u8>>,
+    entries: Vec<(Kind, u64, Range<usize>)>,
+    /// The transaction that was open at the end.
+    pub(super) open: Option<Lsn>,
+}
+
+impl Tail {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Kind, u64, &[u8])> + '_ {
+        self.entries.iter().map(|(kind, subject, body)| (*kind, *subject, self.bytes.get(body.clone()).unwrap_or_default()))
+    }
+}
+
+/// A folder's content.
+pub(super) struct Image<F> {
+    pub(super) identity: u128,
+    pub(super) incarnation: u64,
+    /// What the manifest says, without what was replayed.
+    pub(super) state: State,
+    pub(super) packs: BTreeMap<Lsn, Arc<Pack<F>>>,
+    pub(super) logs: BTreeMap<LogId, RecoveredLog<F>>,
+    pub(super) memory: Memory,
+    pub(super) summary: Summary,
+    pub(super) next_log: u64,
+    pub(super) next_wal: u64,
+    pub(super) wal_bytes: u64,
+    pub(super) wal_files: usize,
+    pub(super) tail: Option<Tail>,
+    /// Names that nothing refers to.
+    pub(super) orphans: Vec<String>,
+    pub(super) report: RecoveryReport,
+}
+
+impl<F: super::vfs::VfsFile> Image<F> {
+    /// `None`: there is no store in this folder.
+    pub(super) fn read<V: Vfs<File = F>>(vfs: &V, dir: &Path, options: &Options) -> Result<Option<Self>, OpenError> {
+        let names = vfs.list(dir).during(Operation::List)?;
+        let named: Vec<(Named, String)> = names.into_iter().map(|name| (Named::of(&name), name)).collect();
+        if !named.iter().any(|(kind, _)| *kind == Named::Manifest) {
+            let lost = named.iter().any(|(kind, _)| matches!(kind, Named::Wal(_) | Named::Pack(_)));
+            return if lost { Err(OpenError::Missing { file: MANIFEST.to_owned() }) } else { Ok(None) };
+        }
+        let manifest = Manifest::decode(&read_named(vfs, dir, MANIFEST)?)?;
+        let mut image = Self::of_manifest(vfs, dir, manifest)?;
+        image.orphans = image.find_orphans(&named);
+        let clean = read_clean(vfs, dir, &named, image.identity);
+        let wals = named.iter().filter_map(|(kind, _)| if let Named::Wal(number) = kind { Some(*number) } else { None });
+        let wals: BTreeSet<u64> = wals.filter(|number| *number >= image.state.position.wal_first).collect();
+        image.replay(vfs, dir, &wals, clean, options)?;
+        image.report.orphans = image.orphans.len() as u64;
+        image.report.lsn = image.summary.lsn;
+        let removing = image.logs.values().filter(|log| log.view.life == Life::Removing);
+        image.report.pending_removals = removing.map(|log| Box::from(&*log.key)).collect();
+        Ok(Some(image))
+    }
+
+    /// The manifest's logs and packs.
+    fn of_manifest<V: Vfs<File = F>>(vfs: &V, dir: &Path, manifest: Manifest) -> Result<Self, OpenError> {
+        let Manifest { header, state } = manifest;
+        let mut logs = BTreeMap::new();
+        for (id, row) in &state.logs {
+            let mut view = View::empty();
+            view.packed = state.position.packed;
+            view.trimmed = row.trimmed;
+            view.life = if row.removing { Life::Removing } else { Life::Live };
+            view.metas = row.meta.iter().map(|(lsn, bytes)| Meta { lsn: *lsn, bytes: Arc::clone(bytes) }).collect();
+            logs.insert(*id, RecoveredLog { key: Arc::clone(&row.key), last: row.trimmed, view, writer: None });
+        }
+        let mut packs = BTreeMap::new();
+        for info in state.packs.values() {
+            let pack = Arc::new(Pack::open(vfs, dir, *info, header.identity)?);
+            for (row, content) in pack.rows().iter().enumerate() {
+                let log = logs.get_mut(&content.log).filter(|log| log.view.trimmed < content.last);
+                match log {
+                    Some(log) => {
+                        log.last = log.last.max(content.last);
+                        log.view.extents.push(Extent { pack: Arc::clone(&pack), row });
+                    }
+                    None => pack.bury(row),
+                }
+            }
+            packs.insert(info.high, pack);
+        }
+        let summary = Summary { lsn: state.position.packed, ..Summary::default() };
+        Ok(Self {
+            identity: header.identity,
+            incarnation: header.incarnation,
+            next_log: state.position.next_log,
+            next_wal: state.position.wal_first,
+            state,
+            packs,
+            logs,
+            memory: Memory::default(),
+            summary,
+            wal_bytes: 0,
+            wal_files: 0,
+            tail: None,
+            orphans: Vec::new(),
+            report: RecoveryReport::default(),
+        })
+    }
+
+    fn find_orphans(&self, named: &[(Named, String)]) -> Vec<String> {
+        let packs: BTreeSet<u64> = self.packs.values().map(|pack| pack.info.number).collect();
+        let orphan = |kind: &Named| match kind {
+            Named::Unfinished => true,
+            Named::Wal(number) => *number < self.state.position.wal_first,
+            Named::Pack(number) => !packs.contains(number),
+            Named::Manifest | Named::Clean | Named::Other => false,
+        };
+        named.iter().filter(|(kind, _)| orphan(kind)).map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Replays the write-ahead logs, which have to follow one another without a gap.
+    fn replay<V: Vfs<File = F>>(
+        &mut self,
+        vfs: &V,
+        dir: &Path,
+        wals: &BTreeSet<u64>,
+        clean: Option<Clean>,
+        options: &Options,
+    ) -> Result<(), OpenError> {
+        let first = self.state.position.wal_first;
+        let last = wals.last().copied().unwrap_or(0).max(self.state.position.wal_known);
+        let missing = |number| OpenError::Missing { file: wal_name(number) };
+        if let Some(gap) = (first..=last).find(|number| !wals.contains(number)) {
+            return Err(missing(gap));
+        }
+        let mut replay = Replay { image: self, options, pending: Vec::new() };
+        let mut file = match wals.first() {
+            Some(number) => Some(WalFile::read(vfs, dir, *number, replay.image.identity)?),
+            None => None,
+        };
+        while let Some(current) = file {
+            let number = current.header.number;
+            let next = if number < last { Some(WalFile::read(vfs, dir, number + 1, current.header.identity)?) } else { None };
+            let continued = match &next {
+                Some(next) => {
+                    let previous = previous(&next.header).filter(|previous| previous.number == number);
+                    Some(previous.ok_or_else(|| corrupt(&wal_name(number + 1), 0, Defect::Meaning))?.end)
+                }
+                None => None,
+            };
+            let clean = clean.filter(|clean| clean.wal == number).map(|clean| clean.end);
+            replay.file(&current, continued, clean)?;
+            replay.keep_pending();
+            file = next;
+        }
+        let open = replay.finish();
+        if let Some(tail) = &mut self.tail {
+            tail.open = open;
+        }
+        self.next_wal = if wals.is_empty() { first } else { last + 1 };
+        Ok(())
+    }
+}
+
+struct WalFile {
+    header: FileHeader,
+    bytes: Arc<Vec<u8>>,
+}
+
+impl WalFile {
+    fn read<V: Vfs>(vfs: &V, dir: &Path, number: u64, identity: u128) -> Result<Self, OpenError> {
+        let name = wal_name(number);
+        let bytes = read_named(vfs, dir, &name)?;
+        let header = FileHeader::decode(&bytes, &name, FileKind::Wal, Some(number))?;
+        if header.identity != identity {
+            return Err(OpenError::Foreign { file: name });
+        }
+        Ok(Self { header, bytes: Arc::new(bytes) })
+    }
+}
+
+/// What an open transaction wrote so far.
+enum Pending {
+    Run { log: LogId, bytes: Arc<Vec<u8>>, body: Range<usize> },
+    Meta { log: LogId, meta: Meta },
+}
+
+struct Replay<'a, F> {
+    image: &'a mut Image<F>,
+    options: &'a Options,
+    pending: Vec<Pending>,
+}
+
+impl<F: super::vfs::VfsFile> Replay<'_, F> {
+    /// Applies one file. `continued`: where the next file says that this one ends; `clean`: where a drain says so.
+    fn file(&mut self, file: &WalFile, continued: Option<u64>, clean: Option<u64>) -> Result<(), OpenError> {
+        let name = wal_name(file.header.number);
+        let seed = file.header.seed();
+        let end = continued.map_or(usize::MAX, |end| usize::try_from(end).unwrap_or(usize::MAX));
+        let mut known = born_length(&file.header).max(continued.unwrap_or(0)).max(clean.unwrap_or(0));
+        // Entries from here on may have to be copied, as long as no claim is seen that covers them.
+        let mut entries = Vec::new();
+        let mut at = FIRST_BATCH;
+        let mut torn = false;
+        while at < end && !torn {
+            let Some(batch) = BatchHeader::decode(&file.bytes, seed, at) else { break };
+            known = known.max(batch.durable);
+            entries.retain(|(start, ..): &(u64, Kind, u64, Range<usize>)| *start >= known);
+            let start = at as u64;
+            at += super::wal::BATCH_HEADER_BYTES;
+            while at < batch.end {
+                let Some(entry) = EntryRef::decode(&file.bytes, seed, at).filter(|entry| entry.end <= batch.end) else {
+                    torn = true;
+                    break;
+                };
+                let body = entry.body_start..entry.body_start + entry.body.len();
+                if start >= known {
+                    entries.push((start, entry.kind, entry.subject, body.clone()));
+                }
+                self.entry(&entry, &file.bytes, body).map_err(|defect| corrupt(&name, at as u64, defect))?;
+                at = entry.end;
+            }
+        }
+        let known = highest_claim(&file.bytes, seed, at, known);
+        if (at as u64) < known {
+            return Err(corrupt(&name, at as u64, if at >= file.bytes.len() { Defect::Truncated } else { Defect::Checksum }));
+        }
+        self.image.wal_bytes += at as u64;
+        self.image.wal_files += 1;
+        if continued.is_none() {
+            self.image.report.clean = clean == Some(at as u64);
+            let written = torn || file.bytes.get(at..).is_some_and(|rest| rest.iter().take(super::wal::BATCH_HEADER_BYTES).any(|byte| *byte != 0));
+            self.image.report.torn = (written && clean.is_none()).then(|| TornTail { file: name, offset: at as u64 });
+            let previous = Previous { number: file.header.number, end: known.max(FIRST_BATCH as u64) };
+            let entries = entries.into_iter().filter(|(start, ..)| *start >= known).map(|(_, kind, subject, body)| (kind, subject, body)).collect();
+            self.image.tail = Some(Tail { previous, bytes: Arc::clone(&file.bytes), entries, open: None });
+        }
+        Ok(())
+    }
+
+    /// A file's bytes are let go after it: what is pending is copied out.
+    fn keep_pending(&mut self) {
+        for pending in &mut self.pending {
+            if let Pending::Run { bytes, body, .. } = pending {
+                let kept = bytes.get(body.clone()).unwrap_or_default().to_vec();
+                *body = 0..kept.len();
+                *bytes = Arc::new(kept);
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryRef<'_>, bytes: &Arc<Vec<u8>>, body: Range<usize>) -> Result<(), Defect> {
+        let log = LogId(entry.subject);
+        match entry.kind {
+            Kind::Run => self.pending.push(Pending::Run { log, bytes: Arc::clone(bytes), body }),
+            Kind::Meta => {
+                let mut cursor = Cursor::new(entry.body);
+                let lsn = cursor.u64().ok_or(Defect::Meaning)?;
+                let rest = entry.body.get(8..).ok_or(Defect::Meaning)?;
+                self.pending.push(Pending::Meta { log, meta: Meta { lsn, bytes: Arc::from(rest) } });
+            }
+            Kind::Commit => self.commit(entry.subject)?,
+            Kind::Abort => self.drop_pending(),
+            Kind::Create => {
+                if log.0 < self.image.next_log {
+                    return Err(Defect::Meaning);
+                }
+                let key: Arc<[u8]> = Arc::from(entry.body);
+                self.image.next_log = log.0 + 1;
+                let recovered = RecoveredLog { key: Arc::clone(&key), view: View::empty(), last: Offset::START, writer: None };
+                self.image.logs.insert(log, recovered);
+                self.image.summary.changes.push(Change::Create { log, key });
+            }
+            Kind::Tombstone => {
+                if let Some(found) = self.image.logs.get_mut(&log) {
+                    found.view.life = Life::Removing;
+                    self.image.summary.changes.push(Change::Tombstone { log });
+                }
+            }
+            Kind::Purge => {
+                if let Some(purged) = self.image.logs.remove(&log) {
+                    self.image.memory.leave(purged.view.block_bytes());
+                    purged.view.extents.iter().for_each(|extent| extent.pack.bury(extent.row));
+                    self.image.summary.changes.push(Change::Purge { log });
+                }
+            }
+            Kind::Trim => {
+                let mut cursor = Cursor::new(entry.body);
+                let upto = cursor.offset().ok_or(Defect::Meaning)?;
+                self.trim(log, upto);
+            }
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, log: LogId, upto: Offset) {
+        let Some(found) = self.image.logs.get_mut(&log) else { return };
+        found.view.trimmed = found.view.trimmed.max(upto);
+        found.view.drop_extents(upto).iter().for_each(|extent| extent.pack.bury(extent.row));
+        if found.last <= upto {
+            found.writer = None;
+        }
+        let freed = found.view.drop_blocks(upto, found.last);
+        self.image.memory.leave(freed);
+        self.image.summary.changes.push(Change::Trim { log, upto });
+    }
+
+    fn commit(&mut self, lsn: Lsn) -> Result<(), Defect> {
+        if lsn <= self.image.summary.lsn {
+            return Err(Defect::Meaning);
+        }
+        for pending in std::mem::take(&mut self.pending) {
+            match pending {
+                Pending::Run { log, bytes, body } => {
+                    let frames = bytes.get(body).ok_or(Defect::Meaning)?;
+                    if self.known(log)? {
+                        self.append(log, lsn, frames)?;
+                        self.image.summary.run(log);
+                    }
+                }
+                Pending::Meta { log, meta } => {
+                    if meta.lsn != lsn {
+                        return Err(Defect::Meaning);
+                    }
+                    if self.known(log)?
+                        && let Some(found) = self.image.logs.get_mut(&log)
+                    {
+                        found.view.metas = vec![meta.clone()];
+                        self.image.summary.meta(log, meta);
+                    }
+                }
+            }
+        }
+        self.image.summary.commit(lsn);
+        Ok(())
+    }
+
+    /// Whether the log is there. One that was purged may still be written to by older entries; one that never was may not.
+    fn known(&self, log: LogId) -> Result<bool, Defect> {
+        if log.0 >= self.image.next_log { Err(Defect::Meaning) } else { Ok(self.image.logs.contains_key(&log)) }
+    }
+
+    fn append(&mut self, log: LogId, lsn: Lsn, frames: &[u8]) -> Result<(), Defect> {
+        let Some(found) = self.image.logs.get_mut(&log) else { return Ok(()) };
+        let memory = &self.image.memory;
+        let mut at = 0;
+        // Frames that fit are copied as one piece.
+        let mut piece = 0;
+        let mut room = found.writer.as_ref().map_or(0, BlockWriter::room);
+        while at < frames.len() {
+            let frame = Frame::at(frames, at).ok_or(Defect::Meaning)?;
+            if frame.offset.tx != lsn || frame.offset <= found.last {
+                return Err(Defect::Meaning);
+            }
+            if frame.end - piece > room {
+                push_piece(&mut found.writer, frames.get(piece..at).unwrap_or_default());
+                piece = at;
+                let double = found.writer.as_ref().map_or(256, |writer| writer.block().capacity() * 2);
+                let left = (frames.len() - at).min(self.options.block_bytes_max);
+                let capacity = double.max(left).min(self.options.block_bytes_max).max(frame.end - at);
+                let writer = BlockWriter::new(capacity, &memory.alive);
+                memory.enter(capacity);
+                found.view.blocks.push(BlockRef { block: Arc::clone(writer.block()), first: frame.offset, limit: usize::MAX });
+                room = writer.room();
+                found.writer = Some(writer);
+            }
+            found.last = frame.offset;
+            self.image.report.records += 1;
+            at = frame.end;
+        }
+        push_piece(&mut found.writer, frames.get(piece..).unwrap_or_default());
+        self.image.report.bytes += frames.len() as u64;
+        Ok(())
+    }
+
+    fn drop_pending(&mut self) {
+        for pending in self.pending.drain(..) {
+            if let Pending::Run { bytes, body, .. } = pending {
+                let frames = bytes.get(body).unwrap_or_default();
+                self.image.report.dropped_bytes += frames.len() as u64;
+                let mut at = 0;
+                while let Some(header) = FrameHeader::decode(frames, at) {
+                    self.image.report.dropped_records += 1;
+                    at += header.frame_bytes();
+                }
+            }
+        }
+    }
+
+    /// Drops what no COMMIT followed; returns the transaction it belonged to.
+    fn finish(mut self) -> Option<Lsn> {
+        let open = self.pending.first().map(|pending| match pending {
+            Pending::Run { bytes, body, .. } => FrameHeader::decode(bytes.get(body.clone()).unwrap_or_default(), 0).map_or(0, |header| header.offset.tx),
+            Pending::Meta { meta, .. } => meta.lsn,
+        });
+        self.drop_pending();
+        open
+    }
+}
+
+fn push_piece(writer: &mut Option<BlockWriter>, piece: &[u8]) {
+    if let Some(writer) = writer {
+        let fits = writer.push(piece, &[]);
+        debug_assert!(fits);
+    }
+}
+
+/// What a clean mark says.
+#[derive(Clone, Copy)]
+struct Clean {
+    wal: u64,
+    end: u64,
+}
+
+/// The clean mark, if there is a good one. A bad one is as good as none.
+fn read_clean<V: Vfs>(vfs: &V, dir: &Path, named: &[(Named, String)], identity: u128) -> Option<Clean> {
+    named.iter().find(|(kind, _)| *kind == Named::Clean)?;
+    let bytes = read_named(vfs, dir, CLEAN).ok()?;
+    let header = FileHeader::decode(&bytes, CLEAN, FileKind::Clean, Some(0)).ok().filter(|header| header.identity == identity)?;
+    let [wal, end, ..] = header.fields;
+    Some(Clean { wal, end })
+}
+
+fn read_named<V: Vfs>(vfs: &V, dir: &Path, name: &str) -> Result<Vec<u8>, OpenError> {
+    let file = vfs.open(&dir.join(name)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing { file: name.to_owned() },
+        _ => OpenError::Io(Failure::new(Operation::Open, &error)),
+    })?;
+    Ok(read_file(&file)?)
+}
+
+fn corrupt(file: &str, offset: u64, defect: Defect) -> OpenError {
+    OpenError::Corrupt { file: file.to_owned(), offset, defect }
+}
