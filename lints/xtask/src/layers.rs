@@ -112,7 +112,7 @@ pub(crate) static LAYERS: &[Layer] = &[
         crate_name: "racefree_core",
         racefree: &[],
         racefree_in_tests: &[],
-        foreign: Foreign::Only(&["crc32c", "foldhash", "hashbrown", "loom", "smallvec", "thiserror"]),
+        foreign: Foreign::Only(&["crc32c", "foldhash", "hashbrown", "loom", "rustix", "smallvec", "thiserror"]),
         // Files it reaches through its own `Vfs` alone.
         closed: &["std::env", "std::net", "std::process"],
         partly_open: &[],

@@ -4,11 +4,8 @@
 
 #[cfg(loom)]
 pub(crate) use loom::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, atomic},
+    sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic},
     thread,
 };
 #[cfg(not(loom))]
-pub(crate) use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, atomic},
-    thread,
-};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic};

@@ -11,8 +11,8 @@ use super::options::SyncPolicy;
 use super::position::{LogId, Lsn};
 use super::shared::Shared;
 use super::stage::{ENTRY_BYTES, Entry, Mode};
-use super::view::{Extent, Meta};
 use super::vfs::Vfs;
+use super::view::{Extent, Meta};
 use super::wal::{Batch, Kind, Previous, WalWriter, wal_header};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -41,8 +41,8 @@ pub(super) struct Summary {
     /// Logs with committed records.
     pub(super) touched: BTreeSet<LogId>,
     pub(super) lsn: Lsn,
-    open_metas: BTreeMap<LogId, Meta>,
-    open_touched: BTreeSet<LogId>,
+    pub(super) open_metas: BTreeMap<LogId, Meta>,
+    pub(super) open_touched: BTreeSet<LogId>,
 }
 
 impl Summary {
@@ -76,7 +76,6 @@ pub(super) struct Sealed {
     pub(super) summary: Summary,
     pub(super) wal_first: u64,
     pub(super) next_log: u64,
-    pub(super) bytes: u64,
 }
 
 pub struct Flusher<V: Vfs> {
@@ -356,14 +355,13 @@ impl<V: Vfs> Flusher<V> {
         let previous = Previous { number: self.wal.number, end: self.wal.position };
         let header = wal_header(shared.identity, number, shared.incarnation, Some(previous));
         let wal = WalWriter::create(&shared.vfs, &shared.dir, header, shared.options.wal_bytes_max, |_| Vec::new())?;
-        let bytes = self.older_bytes + self.wal.position;
         self.wal = wal;
         self.older_bytes = 0;
         self.older_files = 0;
         let mut summary = std::mem::take(&mut self.summary);
         summary.lsn = self.durable.lsn;
         self.summary.lsn = summary.lsn;
-        let sealed = Sealed { summary, wal_first: number, next_log: self.next_log, bytes };
+        let sealed = Sealed { summary, wal_first: number, next_log: self.next_log };
         shared.inbox().sealed.push_back(sealed);
         shared.keeper_work.notify_all();
         Ok(())

@@ -5,7 +5,7 @@
 //! Commits do not wait for any of this, unless memory is full.
 
 use super::directory::wal_name;
-use super::failure::{During, Failure, Operation};
+use super::failure::{Failure, Operation};
 use super::flush::{Progress, Sealed};
 use super::frame::Frame;
 use super::manifest::{Change, ManifestWriter, PackInfo, Position, State};
@@ -13,8 +13,8 @@ use super::merge::{Merge, MergeStep};
 use super::pack::{Pack, PackWriter};
 use super::position::{LogId, Lsn, Offset};
 use super::shared::Shared;
-use super::view::{Extent, Life, View};
 use super::vfs::Vfs;
+use super::view::{Extent, Life, View};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -117,7 +117,7 @@ impl<V: Vfs> Keeper<V> {
 
     /// Makes a pack of all that the sealed logs committed, and the manifest say all that they changed.
     fn seal(&mut self, sealed: Sealed) -> Result<(), Failure> {
-        let Sealed { summary, wal_first, next_log, .. } = sealed;
+        let Sealed { summary, wal_first, next_log } = sealed;
         let mut changes = summary.changes;
         let high = summary.lsn;
         let pack = self.write_pack(&summary.touched, high, &mut changes)?;
@@ -223,6 +223,7 @@ impl<V: Vfs> Keeper<V> {
             MergeStep::More => Ok(Progress::Worked),
             MergeStep::Damaged => {
                 self.merging_stopped = true;
+                self.shared.figures.merging_stopped.store(1, Ordering::Relaxed);
                 if let Some(merge) = self.merge.take() {
                     merge.discard(&self.shared)?;
                 }
@@ -311,10 +312,4 @@ fn memory_records<F>(view: &View<F>, high: Lsn) -> impl Iterator<Item = (Offset,
             }
         })
     })
-}
-
-impl<V: Vfs> Shared<V> {
-    pub(super) fn remove_unfinished(&self, name: &str) -> Result<(), Failure> {
-        self.vfs.remove(&self.dir.join(format!("{name}.new"))).during(Operation::Remove)
-    }
 }

@@ -149,7 +149,8 @@ impl Manifest {
             at = end;
             serial += 1;
         }
-        let followed = (at..bytes.len()).step_by(8).any(|later| (serial..serial + 3).any(|serial| edit_at(bytes, seed, later, serial).is_some()));
+        let followed =
+            (at..bytes.len()).step_by(8).any(|later| (serial..serial + 3).any(|serial| edit_at(bytes, seed, later, serial).is_some()));
         if serial == 0 || followed {
             return Err(corrupt(at, Defect::Checksum));
         }
@@ -170,7 +171,14 @@ pub(super) struct ManifestWriter<F> {
 
 impl<F: VfsFile> ManifestWriter<F> {
     /// Writes a new manifest that says `state`, in place of the one before.
-    pub(super) fn create<V: Vfs<File = F>>(vfs: &V, dir: &Path, identity: u128, incarnation: u64, number: u64, state: &State) -> Result<Self, Failure> {
+    pub(super) fn create<V: Vfs<File = F>>(
+        vfs: &V,
+        dir: &Path,
+        identity: u128,
+        incarnation: u64,
+        number: u64,
+        state: &State,
+    ) -> Result<Self, Failure> {
         let header = FileHeader { kind: FileKind::Manifest, identity, number, incarnation, fields: [0; 9] };
         let unfinished = Unfinished::create(vfs, dir, MANIFEST)?;
         let seed = header.seed();
@@ -197,7 +205,14 @@ impl<F: VfsFile> ManifestWriter<F> {
     }
 
     /// Starts a new file once the edits outweigh the state.
-    pub(super) fn renew<V: Vfs<File = F>>(&mut self, vfs: &V, dir: &Path, identity: u128, incarnation: u64, state: &State) -> Result<bool, Failure> {
+    pub(super) fn renew<V: Vfs<File = F>>(
+        &mut self,
+        vfs: &V,
+        dir: &Path,
+        identity: u128,
+        incarnation: u64,
+        state: &State,
+    ) -> Result<bool, Failure> {
         let due = self.position > RENEW_BYTES.max(self.whole.saturating_mul(3));
         if due {
             *self = Self::create(vfs, dir, identity, incarnation, self.number + 1, state)?;

@@ -11,8 +11,8 @@ use super::pack::{Pack, PackWriter};
 use super::position::{LogId, Offset};
 use super::read::{ReadError, check_frame, read_frames};
 use super::shared::Shared;
-use super::view::Life;
 use super::vfs::{Vfs, VfsFile};
+use super::view::Life;
 use crate::sync::Arc;
 
 /// How far a step got.

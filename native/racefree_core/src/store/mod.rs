@@ -5,10 +5,12 @@
 
 mod block;
 mod directory;
+pub mod disk;
 mod failure;
 mod flush;
 mod frame;
 mod handle;
+mod info;
 mod keep;
 mod log;
 mod manifest;
@@ -21,14 +23,20 @@ mod read;
 mod recovery;
 mod shared;
 mod stage;
+mod verify;
 pub mod vfs;
 mod view;
+#[cfg(not(loom))]
+mod wait;
 mod wal;
 mod watermark;
 
 pub use failure::{Defect, Failure, OpenError, Operation};
 pub use flush::{Flusher, Progress};
-pub use handle::{Appended, CommitError, Committed, KEY_BYTES_MAX, Lease, Log, LogError, META_BYTES_MAX, Reader, Removal, Snapshot, Store, Write};
+pub use handle::{
+    Appended, CommitError, Committed, KEY_BYTES_MAX, Lease, Log, LogError, META_BYTES_MAX, Reader, Removal, Snapshot, Store, Write,
+};
+pub use info::Info;
 pub use keep::Keeper;
 pub use open::Opened;
 pub use options::{Clock, Options, SyncPolicy};
@@ -37,4 +45,10 @@ pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Sour
 pub use recovery::{RecoveryReport, TornTail};
 pub use shared::Subscriber;
 pub use stage::{AppendError, Record};
+pub use verify::{Problem, VerifyReport};
+#[cfg(not(loom))]
+pub use wait::{DrainError, WaitError};
 pub use watermark::{Waiter, WaiterId};
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,8 @@ use super::position::{LogId, Lsn};
 use super::recovery::{Image, RecoveredLog, RecoveryReport, Tail};
 use super::shared::{Beginning, Catalog, Shared};
 use super::stage::{Appender, Mode, Stage};
-use super::view::{Life, View};
 use super::vfs::{Vfs, VfsFile};
+use super::view::{Life, View};
 use super::wal::{Batch, FIRST_BATCH, Kind, WalWriter, wal_header};
 use crate::sync::Arc;
 use std::collections::{BTreeMap, VecDeque};
@@ -70,8 +70,7 @@ impl<V: Vfs> Store<V> {
         let mut image = Image::read(&vfs, dir, &options)?.ok_or_else(missing)?;
         let report = std::mem::take(&mut image.report);
         let incarnation = image.incarnation;
-        let given =
-            Given { vfs, dir, options, clock: Box::new(NoClock), lock: None, incarnation, lsn: report.lsn, mode: Mode::ReadOnly };
+        let given = Given { vfs, dir, options, clock: Box::new(NoClock), lock: None, incarnation, lsn: report.lsn, mode: Mode::ReadOnly };
         Ok((Self { shared: share(given, image) }, report))
     }
 }

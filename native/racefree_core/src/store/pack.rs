@@ -129,10 +129,6 @@ impl<F> super::view::Extent<F> {
         self.pack.row(self.row)
     }
 
-    pub(super) fn first(&self) -> Offset {
-        self.row().map_or(Offset::END, |row| row.first)
-    }
-
     pub(super) fn last(&self) -> Offset {
         self.row().map_or(Offset::START, |row| row.last)
     }
@@ -275,8 +271,13 @@ impl Trailer {
     fn decode(bytes: &[u8], seed: Seed, position: u64) -> Result<Self, Defect> {
         let parse = || {
             let mut cursor = Cursor::new(bytes);
-            let trailer =
-                Self { rows_start: cursor.u64()?, rows: cursor.u64()?, marks: cursor.u64()?, records: cursor.u64()?, index_crc: cursor.u32()? };
+            let trailer = Self {
+                rows_start: cursor.u64()?,
+                rows: cursor.u64()?,
+                marks: cursor.u64()?,
+                records: cursor.u64()?,
+                index_crc: cursor.u32()?,
+            };
             let _ = cursor.u32()?;
             Some((trailer, cursor.u32()?, cursor.u32()?))
         };

@@ -9,8 +9,8 @@ use super::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader};
 use super::options::RECORD_BYTES_LIMIT;
 use super::pack::{Pack, Row};
 use super::position::{Lsn, Offset};
-use super::view::{Extent, View};
 use super::vfs::VfsFile;
+use super::view::{Extent, View};
 use crate::sync::Arc;
 
 /// Which records a reader may see.

@@ -18,8 +18,8 @@ use super::options::Options;
 use super::pack::Pack;
 use super::position::{LogId, Lsn, Offset};
 use super::stage::Memory;
-use super::view::{BlockRef, Extent, Life, Meta, View};
 use super::vfs::Vfs;
+use super::view::{BlockRef, Extent, Life, Meta, View};
 use super::wal::{BatchHeader, EntryRef, FIRST_BATCH, Kind, Previous, born_length, highest_claim, previous};
 use crate::sync::Arc;
 use std::collections::{BTreeMap, BTreeSet};
@@ -291,10 +291,12 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
         self.image.wal_files += 1;
         if continued.is_none() {
             self.image.report.clean = clean == Some(at as u64);
-            let written = torn || file.bytes.get(at..).is_some_and(|rest| rest.iter().take(super::wal::BATCH_HEADER_BYTES).any(|byte| *byte != 0));
-            self.image.report.torn = (written && clean.is_none()).then(|| TornTail { file: name, offset: at as u64 });
+            let written =
+                torn || file.bytes.get(at..).is_some_and(|rest| rest.iter().take(super::wal::BATCH_HEADER_BYTES).any(|byte| *byte != 0));
+            self.image.report.torn = (written && clean.is_none()).then_some(TornTail { file: name, offset: at as u64 });
             let previous = Previous { number: file.header.number, end: known.max(FIRST_BATCH as u64) };
-            let entries = entries.into_iter().filter(|(start, ..)| *start >= known).map(|(_, kind, subject, body)| (kind, subject, body)).collect();
+            let entries =
+                entries.into_iter().filter(|(start, ..)| *start >= known).map(|(_, kind, subject, body)| (kind, subject, body)).collect();
             self.image.tail = Some(Tail { previous, bytes: Arc::clone(&file.bytes), entries, open: None });
         }
         Ok(())
@@ -452,7 +454,9 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
     /// Drops what no COMMIT followed; returns the transaction it belonged to.
     fn finish(mut self) -> Option<Lsn> {
         let open = self.pending.first().map(|pending| match pending {
-            Pending::Run { bytes, body, .. } => FrameHeader::decode(bytes.get(body.clone()).unwrap_or_default(), 0).map_or(0, |header| header.offset.tx),
+            Pending::Run { bytes, body, .. } => {
+                FrameHeader::decode(bytes.get(body.clone()).unwrap_or_default(), 0).map_or(0, |header| header.offset.tx)
+            }
             Pending::Meta { meta, .. } => meta.lsn,
         });
         self.drop_pending();

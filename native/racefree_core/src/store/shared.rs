@@ -7,8 +7,8 @@ use super::log::LogState;
 use super::options::{Clock, Options};
 use super::position::{LogId, Lsn};
 use super::stage::{Memory, Stage};
-use super::view::Extent;
 use super::vfs::Vfs;
+use super::view::Extent;
 use super::watermark::{Waiter, Watermark};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -28,7 +28,7 @@ pub(super) struct Shared<V: Vfs> {
     pub(super) identity: u128,
     pub(super) incarnation: u64,
     /// Held until the last handle is gone; none for a store opened for reading.
-    pub(super) lock: Option<V::Lock>,
+    _lock: Option<V::Lock>,
     stage: Mutex<Stage<V::File>>,
     pub(super) flusher_work: Condvar,
     catalog: RwLock<Catalog<V::File>>,
@@ -59,6 +59,7 @@ pub(super) struct Figures {
     pub(super) pack_files: AtomicU64,
     pub(super) pack_bytes: AtomicU64,
     pub(super) dead_bytes: AtomicU64,
+    pub(super) merging_stopped: AtomicU64,
 }
 
 /// What the flusher hands to the keeper.
@@ -145,7 +146,7 @@ impl<V: Vfs> Shared<V> {
             clock,
             identity,
             incarnation,
-            lock,
+            _lock: lock,
             stage: Mutex::new(stage),
             flusher_work: Condvar::new(),
             catalog: RwLock::new(catalog),

@@ -57,15 +57,39 @@ pub enum AppendError {
 /// An entry on its way to the write-ahead log.
 pub(super) enum Entry<F> {
     /// Consecutive frames of one log in one block.
-    Run { log: LogId, block: Arc<Block>, start: usize, end: usize },
-    Meta { log: LogId, meta: Meta },
-    Commit { lsn: Lsn },
-    Abort { lsn: Lsn },
-    Create { log: LogId, key: Arc<[u8]> },
-    Tombstone { log: LogId },
+    Run {
+        log: LogId,
+        block: Arc<Block>,
+        start: usize,
+        end: usize,
+    },
+    Meta {
+        log: LogId,
+        meta: Meta,
+    },
+    Commit {
+        lsn: Lsn,
+    },
+    Abort {
+        lsn: Lsn,
+    },
+    Create {
+        log: LogId,
+        key: Arc<[u8]>,
+    },
+    Tombstone {
+        log: LogId,
+    },
     /// With the extents that nobody needs once this is durable.
-    Purge { log: LogId, freed: Vec<Extent<F>> },
-    Trim { log: LogId, upto: Offset, freed: Vec<Extent<F>> },
+    Purge {
+        log: LogId,
+        freed: Vec<Extent<F>>,
+    },
+    Trim {
+        log: LogId,
+        upto: Offset,
+        freed: Vec<Extent<F>>,
+    },
 }
 
 /// The writing end of one log.
@@ -197,7 +221,8 @@ impl<F> Stage<F> {
 
     pub(super) fn free_appender(&mut self, log: &LogState<F>) {
         if let Some(appender) = self.appender(log) {
-            *appender = Appender { log: None, epoch: 0, leased: false, last: Offset::START, before: Offset::START, touched_by: 0, writer: None };
+            *appender =
+                Appender { log: None, epoch: 0, leased: false, last: Offset::START, before: Offset::START, touched_by: 0, writer: None };
             self.free_slots.push(log.slot);
         }
     }
