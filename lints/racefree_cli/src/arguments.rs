@@ -89,6 +89,9 @@ pub(crate) struct CheckOptions {
     /// Hide the findings that FILE lists; `racefree baseline` writes it
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
+    /// Make the edits of safe fixes in the files, and report what is left
+    #[arg(long, conflicts_with_all = ["staged", "stdin_filename"])]
+    pub(crate) fix: bool,
     #[command(flatten)]
     pub(crate) scope: ScopeOptions,
 }

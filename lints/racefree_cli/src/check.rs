@@ -17,6 +17,7 @@ use crate::arguments::{BaselineOptions, CheckOptions, Colour};
 use crate::baseline::{Baseline, Entry};
 use crate::failure::{Failure, Status};
 use crate::files::Kind;
+use crate::fix;
 use crate::output;
 use crate::progress::Progress;
 use crate::selection;
@@ -45,25 +46,27 @@ struct Outcome {
     hidden: Hidden,
 }
 
+/// A fix may bring another finding to light, whose fix may do so again. More rounds than this are no progress.
+const FIX_ROUNDS_MAX: usize = 10;
+
 pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
     let settings = Settings::for_check(options, surroundings)?;
     output::check(&options.output)?;
     let baseline = settings.baseline.as_deref().map(known_findings).transpose()?;
-    let (mut sources, mut outcome) = analyse(&settings, surroundings)?;
-    if let (Some(baseline), Some(path)) = (&baseline, &settings.baseline) {
-        let known = baseline.fingerprints();
-        let before = outcome.shown.len();
-        outcome.shown.retain(|named| !known.contains(named.fingerprint.as_str()));
-        outcome.hidden.baseline = before - outcome.shown.len();
-        let stale = stale_entries(baseline, path, &settings, &sources, &outcome);
-        sources.problems.extend(stale);
+    let (mut sources, mut outcome) = examine(&settings, baseline.as_ref(), surroundings)?;
+    let mut fixed = 0;
+    for _round in 0..if options.fix { FIX_ROUNDS_MAX } else { 0 } {
+        let fixes = outcome.shown.iter().filter_map(|named| named.finding.fixes.first());
+        let made = fix::apply(fixes, &sources.texts, &sources.paths)?;
+        if made == 0 {
+            break;
+        }
+        fixed += made;
+        (sources, outcome) = examine(&settings, baseline.as_ref(), surroundings)?;
     }
-    let before = outcome.shown.len();
-    outcome.shown.retain(|named| concerns(&settings.scope, &sources, &named.finding));
-    outcome.hidden.elsewhere = before - outcome.shown.len();
-    outcome.allowed.retain(|(allowed, _)| concerns(&settings.scope, &sources, &allowed.finding));
     let mut summary = sources.summary();
     summary.hidden = outcome.hidden;
+    summary.fixed = fixed;
     let (findings, fingerprints): (Vec<_>, Vec<_>) = outcome.shown.into_iter().map(|named| (named.finding, named.fingerprint)).unzip();
     let (allowed, allowed_fingerprints): (Vec<_>, Vec<_>) = outcome.allowed.into_iter().unzip();
     let pages: Vec<Page> = page::pages().into_iter().filter(|page| settings.selection.includes(page.id)).collect();
@@ -82,6 +85,28 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
     output::write(&report, options.format, &options.output, wish, surroundings, out)?;
     let fails = findings.iter().any(|finding| finding.tier <= settings.tiers.failing);
     Ok(if fails { Status::Findings } else { Status::Clean })
+}
+
+/// One look at the program: what is found, without what the baseline knows and what lies away from the change.
+fn examine(
+    settings: &Settings,
+    baseline: Option<&Baseline>,
+    surroundings: &Surroundings,
+) -> Result<(ManuallyDrop<Sources>, Outcome), Failure> {
+    let (mut sources, mut outcome) = analyse(settings, surroundings)?;
+    if let (Some(baseline), Some(path)) = (baseline, &settings.baseline) {
+        let known = baseline.fingerprints();
+        let before = outcome.shown.len();
+        outcome.shown.retain(|named| !known.contains(named.fingerprint.as_str()));
+        outcome.hidden.baseline = before - outcome.shown.len();
+        let stale = stale_entries(baseline, path, settings, &sources, &outcome);
+        sources.problems.extend(stale);
+    }
+    let before = outcome.shown.len();
+    outcome.shown.retain(|named| concerns(&settings.scope, &sources, &named.finding));
+    outcome.hidden.elsewhere = before - outcome.shown.len();
+    outcome.allowed.retain(|(allowed, _)| concerns(&settings.scope, &sources, &allowed.finding));
+    Ok((sources, outcome))
 }
 
 /// `racefree baseline`.

@@ -15,6 +15,7 @@ pub mod crash;
 mod explain;
 mod failure;
 mod files;
+mod fix;
 mod output;
 mod pages;
 mod progress;

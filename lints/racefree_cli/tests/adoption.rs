@@ -198,3 +198,35 @@ fn diff_says_what_is_wrong_with_it() {
     }
     assert_eq!(status(&project.run(&["check", "--diff", "HEAD", "--staged"])), 2);
 }
+
+#[test]
+fn fix_makes_safe_edits_and_keeps_everything_else() {
+    let code = "defmodule A do\n  # café\n  def ask(pid) do\n    GenServer.call(pid,   :x)\n  catch\n    _ -> :down # why\n  end\n  def b, do: 1 # racefree:allow nil_pid_call - gone\nend\n";
+    let project = Project::new(&[("lib/a.ex", code)]);
+    let before = project.run(&["check", "--fail-on", "likely"]);
+    assert_eq!(status(&before), 1);
+    let output = project.run(&["check", "--fix", "--fail-on", "likely"]);
+    assert_eq!(stdout(&output), "No races found in 1 file, 2 functions; 2 fixed\n");
+    assert_eq!(status(&output), 0);
+    let fixed = code.replace("    _ ->", "    :exit, _ ->").replace(" # racefree:allow nil_pid_call - gone", "");
+    assert_eq!(fs::read_to_string(project.path().join("lib/a.ex")).unwrap(), fixed);
+    assert_eq!(stdout(&project.run(&["check", "--fix"])), "No races found in 1 file, 2 functions\n");
+}
+
+#[test]
+fn fix_leaves_what_a_person_must_judge_and_files_it_cannot_keep() {
+    let unsafe_code = "defmodule A do\n  def ask(pid) do\n    GenServer.call(pid, :x)\n  catch\n    :exit, {:noproc, _} -> :down\n    :exit, {:normal, _} -> :down\n  end\nend\n";
+    let project = Project::new(&[("lib/a.ex", unsafe_code)]);
+    project.run(&["check", "--fix"]);
+    assert_eq!(fs::read_to_string(project.path().join("lib/a.ex")).unwrap(), unsafe_code);
+
+    let marked = "\u{feff}defmodule B do\n  def b, do: 1 # racefree:allow nil_pid_call - gone\nend\n";
+    let project = Project::new(&[("lib/b.ex", marked)]);
+    let output = project.run(&["check", "--fix"]);
+    assert_eq!(
+        (status(&output), stderr(&output)),
+        (3, "error: cannot fix `./lib/b.ex`: it was changed meanwhile, or is not plain UTF-8\n")
+    );
+    assert_eq!(fs::read_to_string(project.path().join("lib/b.ex")).unwrap(), marked);
+    assert_eq!(status(&project.run(&["check", "--fix", "--staged"])), 2);
+}

@@ -15,6 +15,8 @@ pub struct Summary {
     /// How long the run took. The one figure that is not a function of the input: `None` leaves it out of the text, and is 0 in JSON.
     pub elapsed: Option<Duration>,
     pub hidden: Hidden,
+    /// How many findings the run has taken away by editing the source.
+    pub fixed: usize,
 }
 
 /// Findings that exist and are not shown.
@@ -35,7 +37,7 @@ pub struct Hidden {
 
 /// One line, such as `3 findings (2 certain, 1 likely) in 328 files, 5012 functions; 1 problem`.
 pub(crate) fn sentence(report: &Report) -> String {
-    let Summary { files, functions, elapsed, hidden: _ } = report.summary;
+    let Summary { files, functions, elapsed, fixed, hidden: _ } = report.summary;
     let verdict = match report.findings.len() {
         0 => "No races found".to_owned(),
         found => format!("{} ({})", count(found, "finding"), tiers(report)),
@@ -43,6 +45,9 @@ pub(crate) fn sentence(report: &Report) -> String {
     let mut line = format!("{verdict} in {}, {}", count(files, "file"), count(functions, "function"));
     if let Some(elapsed) = elapsed {
         line.push_str(&format!(", {:.2} s", elapsed.as_secs_f64()));
+    }
+    if fixed > 0 {
+        line.push_str(&format!("; {fixed} fixed"));
     }
     if !report.problems.is_empty() {
         line.push_str(&format!("; {}", count(report.problems.len(), "problem")));

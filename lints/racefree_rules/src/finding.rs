@@ -118,6 +118,22 @@ pub struct Edit {
     pub text: String,
 }
 
+impl Fix {
+    /// `text`, the file that all edits of this fix lie in, with the edits made; `None` if one lies outside of it, or two overlap.
+    pub fn applied(&self, text: &str) -> Option<String> {
+        let mut edited = String::with_capacity(text.len());
+        let mut kept = 0;
+        for edit in &self.edits {
+            let (start, end) = (edit.place.span.start as usize, edit.place.span.end as usize);
+            edited.push_str(text.get(kept..start)?);
+            edited.push_str(&edit.text);
+            kept = end;
+        }
+        edited.push_str(text.get(kept..)?);
+        Some(edited)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub rule: &'static str,

@@ -5,6 +5,7 @@ pub mod page;
 pub mod rules;
 pub mod suppression;
 
+mod fixes;
 mod handlers;
 mod identity;
 mod nil_flow;

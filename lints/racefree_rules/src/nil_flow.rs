@@ -1,11 +1,12 @@
 //! What the two rules about an observed nil share: one is about a single process, the other about a loop over many.
 
-use crate::finding::{Finding, Tier};
+use crate::finding::{Finding, Fix, Place, Safety, Tier};
+use crate::fixes::{behind, collection, fix};
 use crate::rules::Rule;
 use crate::story::{Story, effect_words, point, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::nils::NilFlow;
-use racefree_analysis::summary::{Effect, ItemKind};
+use racefree_analysis::summary::{Effect, FunctionId, ItemKind};
 use racefree_analysis::value::OriginKind;
 use racefree_models::{EffectKind, OnNil};
 
@@ -54,7 +55,14 @@ fn finding(program: &Program<'_>, rule: &Rule, flow: &NilFlow) -> Option<Finding
     } else {
         "Handle nil where the lookup is made, and handle the exit as well: the process may end between the two."
     };
-    Some(story.step(caller, place, format!("{call} {}", short_outcome(effect))).harm(harm).help(help).done())
+    let fix = if flow.in_loop { skip_nil(program, function, place) } else { None };
+    Some(story.step(caller, place, format!("{call} {}", short_outcome(effect))).harm(harm).help(help).fixes(fix).done())
+}
+
+/// Takes the nils out of the list that the loop goes over: what is not there has nothing to be sent.
+fn skip_nil(program: &Program<'_>, function: FunctionId, used: Place) -> Option<Fix> {
+    let collection = program.place(function, collection(program, function, used.span)?);
+    Some(fix("Leave out those that were not found", Safety::Safe, behind(collection), " |> Enum.reject(&is_nil/1)"))
 }
 
 fn outcome(effect: &Effect) -> &'static str {

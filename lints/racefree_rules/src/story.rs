@@ -1,6 +1,6 @@
 //! From analysis to words: the steps of a trace, the names of processes and functions.
 
-use crate::finding::{Finding, Place, Severity, Signal, SignalKind, Step, Tier};
+use crate::finding::{Finding, Fix, Place, Severity, Signal, SignalKind, Step, Tier};
 use crate::rules::Rule;
 use racefree_analysis::summary::{Effect, FunctionId, Item, ModuleId};
 use racefree_analysis::value::{Origin, OriginKind};
@@ -83,6 +83,11 @@ impl<'s, 'p> Story<'s, 'p> {
         for (place, function) in way.iter().zip(event.functions.iter().skip(1)) {
             self = self.step(process, *place, format!("calls {}", program.full_name(*function)));
         }
+        self
+    }
+
+    pub(crate) fn fixes(mut self, fixes: impl IntoIterator<Item = Fix>) -> Self {
+        self.finding.fixes.extend(fixes);
         self
     }
 

@@ -8,7 +8,8 @@ use racefree_syntax::core::{Allow, AllowScope, File, Function, Module};
 use racefree_syntax::span::LineIndex;
 use racefree_syntax::{FileId, Span};
 
-use crate::finding::{Finding, Place, Severity, Tier};
+use crate::finding::{Finding, Fix, Place, Safety, Severity, Tier};
+use crate::fixes::fix;
 
 /// The comment silences nothing, though its rule ran.
 pub const UNUSED_ALLOW: &str = "unused_allow";
@@ -215,6 +216,7 @@ fn complaint(comments: &Comments, comment: &Judged) -> Option<Finding> {
         return None;
     };
     let file = comments.files.get(comment.file.0 as usize)?;
+    let fixes = if id == UNUSED_ALLOW { removal(comments, comment).into_iter().collect() } else { Vec::new() };
     Some(Finding {
         rule: id,
         tier: Tier::Likely,
@@ -225,8 +227,20 @@ fn complaint(comments: &Comments, comment: &Judged) -> Option<Finding> {
         trace: Vec::new(),
         help,
         function: enclosing_function(file, comment.allow.span).map(name).unwrap_or_default(),
-        fixes: Vec::new(),
+        fixes,
     })
+}
+
+/// Takes the comment out, with the blanks before it; a comment on a line of its own goes with its line.
+fn removal(comments: &Comments, comment: &Judged) -> Option<Fix> {
+    let (text, _) = (comments.text)(comment.file)?;
+    let Span { start, end } = comment.allow.span;
+    let before = text.get(..start as usize)?;
+    let start = before.trim_end_matches([' ', '\t']).len();
+    let line_feed = text.get(end as usize..).filter(|rest| rest.starts_with('\n')).map_or(0, |_| 1);
+    let end = if comment.allow.own_line { end + line_feed } else { end };
+    let place = Place { file: comment.file, span: Span { start: start as u32, end } };
+    Some(fix("Remove the comment", Safety::Safe, place, ""))
 }
 
 const NOTHING_SILENCED: &str = "It silences nothing.";
@@ -370,6 +384,18 @@ end
 # racefree:allow-function nil_pid_call - why
 ";
         assert_eq!(verdicts(code), (vec!["2: nil_pid_call".into(), "4: unused_allow".into(), "5: unused_allow".into()], 0));
+    }
+
+    #[test]
+    fn a_comment_that_silences_nothing_can_be_removed() {
+        for (text, without) in
+            [("x # racefree:allow nil_pid_call - why\ny\n", "x\ny\n"), ("x\n  # racefree:allow nil_pid_call - why\ny\n", "x\ny\n")]
+        {
+            let Parsed { file, lines, .. } = parse(text);
+            let comments = Comments { files: &[file], text: &|_| Some((text, &lines)), standing: &|_| Standing::Ran, nearest: &|_| None };
+            let outcome = apply(&comments, Vec::new());
+            assert_eq!(outcome.findings[0].fixes[0].applied(text).as_deref(), Some(without));
+        }
     }
 
     #[test]

@@ -37,6 +37,20 @@ fn compare(fixture: &str, selected: impl Fn(&Rule) -> bool) {
     assert_eq!(sorted(observed_reversed), sorted(observed), "the order of files decides what is reported");
 }
 
+/// Applies the first fix of the only finding of `rule` in `before`: `after` comes out, and the rule has nothing to say of it. Without a fix the two are equal.
+#[track_caller]
+pub(crate) fn fixes(rule: &Rule, before: &str, after: &str) {
+    let found = |text: &str| {
+        let file = FixtureFile { path: "/lib/a.ex".to_owned(), text: text.to_owned() };
+        Sources::new(std::slice::from_ref(&file)).findings(|candidate| candidate.id == rule.id)
+    };
+    let findings = found(before);
+    let [finding] = findings.as_slice() else { panic!("{} findings in\n{before}", findings.len()) };
+    let fixed = finding.fixes.first().map(|fix| fix.applied(before).expect("edits in order"));
+    assert_eq!(fixed.as_deref().unwrap_or(before), after);
+    assert!(fixed.is_none() || found(after).is_empty(), "still reported:\n{after}");
+}
+
 /// In an order that does not depend on that of the files.
 fn sorted(mut observed: Vec<Observed>) -> Vec<Observed> {
     observed

@@ -133,7 +133,7 @@ fn problems() -> Vec<Problem> {
 
 fn summary() -> Summary {
     let hidden = Hidden { allowed: 1, tests: 2, likely: 0, audit: 4, baseline: 0, elsewhere: 0 };
-    Summary { files: 2, functions: 4, elapsed: Some(Duration::from_millis(12)), hidden }
+    Summary { files: 2, functions: 4, elapsed: Some(Duration::from_millis(12)), hidden, fixed: 0 }
 }
 
 fn render(write: impl Fn(&Report, &mut Vec<u8>)) -> String {

@@ -49,7 +49,8 @@
 //! - Bodies that hold other code which can raise, throw or exit: the handler may be meant for that.
 
 use super::Rule;
-use crate::finding::{Finding, Place, Severity, SignalKind, Tier};
+use crate::finding::{Finding, Place, Safety, Severity, SignalKind, Tier};
+use crate::fixes::{before, fix};
 use crate::handlers::{body, is_harmless, plain_request};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
@@ -113,6 +114,10 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
             .step(caller.clone(), place, "is passed over: the exit goes on and ends the caller")
             .harm(format!("{caller} crashes with the process it called, although a handler stands around the call."))
             .help("Catch the kind that comes: `catch :exit, _ -> …`.")
+            .fixes(kindless(tried).map(|pattern| {
+                let safety = if tier == Tier::Certain { Safety::Safe } else { Safety::Unsafe };
+                fix("Catch exits", safety, before(program.place(id, pattern)), ":exit, ")
+            }))
             .done(),
     )
 }
@@ -144,6 +149,14 @@ fn wrong_handler(program: &Program<'_>, tried: &Try) -> Option<(Span, &'static s
     catch.or_else(|| rescue.map(|rescue| (rescue.span, "`rescue`")))
 }
 
+/// The clause of a `catch` that lacks its kind, when there is but one: it begins with its pattern.
+fn kindless(tried: &Try) -> Option<Span> {
+    match tried.catches.as_slice() {
+        [only] if matches!(only.kind, CatchKind::Throw { bare: true }) => Some(only.span),
+        _ => None,
+    }
+}
+
 /// Whether a `try` around this one takes the exit.
 fn summary_takes_exit(summary: &Summary, tried: &Try) -> bool {
     summary.exit_handling(tried.scope) != racefree_analysis::summary::ExitHandling::Uncaught
@@ -152,7 +165,7 @@ fn summary_takes_exit(summary: &Summary, tried: &Try) -> bool {
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::tests::check;
+    use crate::tests::{check, fixes};
 
     #[test]
     fn reports_a_rescue() {
@@ -171,6 +184,15 @@ defmodule Health do
   end
 end
 "#,
+        );
+    }
+
+    #[test]
+    fn a_kind_is_put_before_the_pattern() {
+        fixes(
+            &RULE,
+            "defmodule A do\n  def ask(pid) do\n    GenServer.call(pid, :x)\n  catch\n    _ -> :down\n  end\nend\n",
+            "defmodule A do\n  def ask(pid) do\n    GenServer.call(pid, :x)\n  catch\n    :exit, _ -> :down\n  end\nend\n",
         );
     }
 

@@ -58,12 +58,15 @@
 //! - Bodies in which no other process is asked, or is only asked to stop: a stop exits with reasons of another shape.
 
 use super::Rule;
-use crate::finding::{Finding, Place, Severity, SignalKind, Tier};
+use crate::finding::{Finding, Place, Safety, Severity, SignalKind, Tier};
+use crate::fixes::fix;
 use crate::handlers::{body, exits_taken, may_exit, takes_exit};
 use crate::story::{Story, process_words};
 use racefree_analysis::Program;
-use racefree_analysis::summary::{CatchKind, ExitHandling, FunctionId, Summary, Try};
+use racefree_analysis::summary::{CatchKind, CatchPattern, ExitHandling, FunctionId, Summary, Try};
 use racefree_models::{EffectKind, ExitReason};
+use racefree_syntax::Span;
+use racefree_syntax::core::{Pattern, PatternKind, VarId};
 
 pub static RULE: Rule = Rule {
     id: "incomplete_exit_catch",
@@ -115,8 +118,32 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
         story
             .harm(format!("{caller} crashes with the process it called, in a case that the code means to survive."))
             .help("Take every exit with `:exit, _` and decide by whether a reply came; the reasons differ with how the other process ends.")
+            .fixes(last_reason(program, id, tried).map(|reason| {
+                let title = "Let the last clause take every exit";
+                fix(title, Safety::Unsafe, program.place(id, reason), "_")
+            }))
             .done(),
     )
+}
+
+/// The reason in the last clause that takes exits, if its body makes no use of it and no later clause would be cut off.
+fn last_reason(program: &Program<'_>, id: FunctionId, tried: &Try) -> Option<Span> {
+    let last = tried.catches.last().filter(|catch| catch.kind == CatchKind::Exit)?;
+    let CatchPattern::Some { pattern, guard_atoms: None } = &last.pattern else { return None };
+    let names =
+        program.function(id).function.clauses.iter().find(|clause| clause.span.contains(pattern.span)).map(|clause| &clause.names)?;
+    let unused = |variable: &VarId| names.get(variable.0 as usize).is_some_and(|name| name.as_str().starts_with('_'));
+    variables(pattern)?.iter().all(unused).then_some(pattern.span)
+}
+
+/// The variables that a pattern of atoms, tuples and variables binds; `None` for other patterns.
+fn variables(pattern: &Pattern) -> Option<Vec<VarId>> {
+    match &pattern.kind {
+        PatternKind::Wild | PatternKind::Atom(_) => Some(Vec::new()),
+        PatternKind::Bind(variable) => Some(vec![*variable]),
+        PatternKind::Tuple(parts) => parts.iter().map(variables).collect::<Option<Vec<_>>>().map(|parts| parts.concat()),
+        _ => None,
+    }
 }
 
 fn patterns(reasons: &[&ExitReason]) -> String {
@@ -126,7 +153,23 @@ fn patterns(reasons: &[&ExitReason]) -> String {
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::tests::check;
+    use crate::tests::{check, fixes};
+
+    #[test]
+    fn the_last_clause_takes_the_rest() {
+        let with = |last: &str| {
+            format!(
+                "defmodule A do\n  def ask(pid) do\n    GenServer.call(pid, :x)\n  catch\n    :exit, {{:noproc, _}} -> :down\n    :exit, {last} -> :down\n  end\nend\n"
+            )
+        };
+        fixes(&RULE, &with("{:normal, _call}"), &with("_"));
+    }
+
+    #[test]
+    fn a_reason_that_is_used_stays() {
+        let code = "defmodule A do\n  def ask(pid) do\n    GenServer.call(pid, :x)\n  catch\n    :exit, {:noproc, _} -> :down\n    :exit, {:normal, call} -> {:down, call}\n  end\nend\n";
+        fixes(&RULE, code, code);
+    }
 
     #[test]
     fn reports_a_list_of_reasons() {

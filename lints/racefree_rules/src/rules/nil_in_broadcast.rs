@@ -92,7 +92,7 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::tests::check;
+    use crate::tests::{check, fixes};
 
     #[test]
     fn reports_a_send_in_a_loop() {
@@ -112,6 +112,24 @@ defmodule Router do
 end
 "#,
         );
+    }
+
+    #[test]
+    fn those_not_found_are_left_out() {
+        let rest = "\n  end\n  defp pid(key), do: :ets.lookup_element(:routes, key, 2, nil)\nend\n";
+        for (before, after) in [
+            (
+                "keys |> Enum.map(&pid/1) |> Enum.each(&send(&1, e))",
+                "keys |> Enum.map(&pid/1) |> Enum.reject(&is_nil/1) |> Enum.each(&send(&1, e))",
+            ),
+            (
+                "pids = Enum.map(keys, &pid/1)\n    for pid <- pids, do: send(pid, e)",
+                "pids = Enum.map(keys, &pid/1)\n    for pid <- pids |> Enum.reject(&is_nil/1), do: send(pid, e)",
+            ),
+        ] {
+            let code = |body: &str| format!("defmodule Router do\n  def publish(keys, e) do\n    {body}{rest}");
+            fixes(&RULE, &code(before), &code(after));
+        }
     }
 
     #[test]

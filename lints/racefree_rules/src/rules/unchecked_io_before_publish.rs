@@ -57,13 +57,14 @@
 //! - A publication in the caller of the function that writes: the rule looks at one function and what it calls after the write.
 
 use super::Rule;
-use crate::finding::{Finding, Severity, Tier};
+use crate::finding::{Finding, Safety, Severity, Tier};
+use crate::fixes::{before, fix, statement};
 use crate::story::{Story, effect_words, point, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{Effect, FunctionId, Item, ItemKind, Summary, Usage};
 use racefree_analysis::term::TermKind;
 use racefree_analysis::value::Value;
-use racefree_models::EffectKind;
+use racefree_models::{EffectKind, Returns};
 
 pub static RULE: Rule = Rule {
     id: "unchecked_io_before_publish",
@@ -116,6 +117,15 @@ fn share_a_parameter(a: &Item, b: &Item) -> bool {
     params(b).iter().any(|param| left.contains(param))
 }
 
+/// Whether the plain atom is what it gives when all went well.
+fn answers_ok(effect: &Effect) -> bool {
+    let ok = |returns: &Returns| matches!(returns, Returns::Atom(name) if name.as_str() == "ok");
+    match &effect.model.returns {
+        Returns::Union(parts) => parts.iter().any(ok),
+        single => ok(single),
+    }
+}
+
 fn args(item: &Item) -> &[Value] {
     match &item.kind {
         ItemKind::Effect(effect) => &effect.args,
@@ -155,6 +165,10 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
             .event("reader", "trusts the published state, and finds nothing behind it")
             .harm("Data that readers were told of exists neither in memory nor on disk.")
             .help("Match the result (`:ok = …`) before anything is published: a crash keeps the old state, which is true.")
+            .fixes(answers_ok(effect).then(|| statement(program, id, item.span)).flatten().map(|statement| {
+                let title = "Crash rather than go on when this fails";
+                fix(title, Safety::Unsafe, before(program.place(id, statement)), ":ok = ")
+            }))
             .done(),
     )
 }
@@ -162,7 +176,17 @@ fn finding(program: &Program<'_>, id: FunctionId, summary: &Summary, index: usiz
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::tests::check;
+    use crate::tests::{check, fixes};
+
+    #[test]
+    fn the_result_is_matched() {
+        let with = |matched: &str| {
+            format!(
+                "defmodule Log do\n  def flush(file, data) do\n    {matched}file |> :file.write(data)\n    :ok = :file.datasync(file)\n    :ets.insert(:positions, {{file, data}})\n  end\nend\n"
+            )
+        };
+        fixes(&RULE, &with(""), &with(":ok = "));
+    }
 
     #[test]
     fn reports_a_write_and_sync_before_the_position() {

@@ -1,0 +1,134 @@
+//! Repairs that the rules have in common: where in the source an edit goes. Rules see no text, so an edit inserts or replaces whole pieces of syntax.
+
+use crate::finding::{Edit, Fix, Place, Safety};
+use racefree_analysis::Program;
+use racefree_analysis::summary::FunctionId;
+use racefree_syntax::Span;
+use racefree_syntax::core::{CaseClause, Expr, ExprKind, For, ForStep, Pattern, PatternKind, Try, WithStep};
+
+/// A fix of one edit.
+pub(crate) fn fix(title: &str, safety: Safety, place: Place, text: &str) -> Fix {
+    Fix { title: title.to_owned(), safety, edits: vec![Edit { place, text: text.to_owned() }] }
+}
+
+/// The empty place before `place`.
+pub(crate) fn before(place: Place) -> Place {
+    Place { span: Span { end: place.span.start, ..place.span }, ..place }
+}
+
+/// The empty place behind `place`.
+pub(crate) fn behind(place: Place) -> Place {
+    Place { span: Span { start: place.span.end, ..place.span }, ..place }
+}
+
+/// The statement of `function` that is the call at `call` and nothing else: its value falls to the ground.
+pub(crate) fn statement(program: &Program<'_>, function: FunctionId, call: Span) -> Option<Span> {
+    let mut found = None;
+    for clause in &program.function(function).function.clauses {
+        each_expression(&clause.body, &mut |expression| {
+            let ExprKind::Block(statements) = &expression.kind else { return };
+            let holds = |statement: &&Expr| matches!(statement.kind, ExprKind::Call(_)) && statement.span.contains(call);
+            // Inner blocks come later, and their statement is the narrower one.
+            found = statements.iter().find(holds).map(|statement| statement.span).or(found);
+        });
+    }
+    found
+}
+
+/// The collection that a loop of `function` goes over, when the loop's body has the place `used` and the loop's variable is the whole element.
+pub(crate) fn collection(program: &Program<'_>, function: FunctionId, used: Span) -> Option<Span> {
+    let mut found = None;
+    for clause in &program.function(function).function.clauses {
+        each_expression(&clause.body, &mut |expression| {
+            let collection = match &expression.kind {
+                ExprKind::Call(call) => match call.args.as_slice() {
+                    [collection, Expr { kind: ExprKind::Fn { clauses }, .. }] => {
+                        let is_body = |clause: &racefree_syntax::core::Clause| {
+                            clause.body.span.contains(used) && matches!(clause.params.as_slice(), [only] if is_variable(only))
+                        };
+                        clauses.iter().any(is_body).then_some(collection)
+                    }
+                    _ => None,
+                },
+                ExprKind::For(comprehension) if comprehension.body.span.contains(used) => match comprehension.steps.as_slice() {
+                    [ForStep::Generate { pattern, source, .. }] if is_variable(pattern) => Some(source),
+                    _ => None,
+                },
+                _ => None,
+            };
+            // What ends in an operator or a `do` block cannot take a pipe behind it.
+            let simple = collection.filter(|collection| matches!(collection.kind, ExprKind::Var(_) | ExprKind::Call(_)));
+            found = simple.map(|collection| collection.span).or(found);
+        });
+    }
+    found
+}
+
+fn is_variable(pattern: &Pattern) -> bool {
+    matches!(pattern.kind, PatternKind::Bind(_))
+}
+
+/// Every expression in and below `expression`, outer ones first.
+fn each_expression<'e>(expression: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
+    see(expression);
+    let mut below: Vec<&Expr> = Vec::new();
+    match &expression.kind {
+        ExprKind::Interpolated { parts, .. }
+        | ExprKind::Tuple(parts)
+        | ExprKind::Binary(parts)
+        | ExprKind::Block(parts)
+        | ExprKind::Opaque(parts) => {
+            below.extend(parts);
+        }
+        ExprKind::List { items, tail } => below.extend(items.iter().chain(tail.as_deref())),
+        ExprKind::Map { base, pairs, .. } => {
+            below.extend(base.as_deref());
+            below.extend(pairs.iter().flat_map(|(key, value)| [key, value]));
+        }
+        ExprKind::Call(call) => below.extend(&call.args),
+        ExprKind::Field { base, .. } | ExprKind::Not(base) => below.push(base),
+        ExprKind::Match { value, .. } => below.push(value),
+        ExprKind::If { condition, then, else_ } => below.extend([condition.as_ref(), then, else_]),
+        ExprKind::And(left, right) | ExprKind::Or(left, right) => below.extend([left.as_ref(), right]),
+        ExprKind::Case { subject, clauses } => {
+            below.push(subject);
+            below.extend(bodies(clauses));
+        }
+        ExprKind::With { steps, body, else_ } => {
+            below.extend(steps.iter().map(|step| match step {
+                WithStep::Bind { value, .. } | WithStep::Plain(value) => value,
+            }));
+            below.push(body);
+            below.extend(bodies(else_));
+        }
+        ExprKind::For(comprehension) => below.extend(parts_of_for(comprehension)),
+        ExprKind::Fn { clauses } => below.extend(clauses.iter().map(|clause| &clause.body)),
+        ExprKind::Try(tried) => below.extend(parts_of_try(tried)),
+        ExprKind::Receive { clauses, after } => {
+            below.extend(bodies(clauses));
+            below.extend(after.as_deref().into_iter().flat_map(|(time, body)| [time, body]));
+        }
+        _ => {}
+    }
+    for part in below {
+        each_expression(part, see);
+    }
+}
+
+fn bodies(clauses: &[CaseClause]) -> impl Iterator<Item = &Expr> {
+    clauses.iter().map(|clause| &clause.body)
+}
+
+fn parts_of_for(comprehension: &For) -> Vec<&Expr> {
+    let steps = comprehension.steps.iter().map(|step| match step {
+        ForStep::Generate { source, .. } | ForStep::Bits { source, .. } | ForStep::Filter(source) => source,
+    });
+    let reduce = comprehension.reduce.iter().flat_map(|(initial, clauses)| std::iter::once(initial).chain(bodies(clauses)));
+    steps.chain(comprehension.into.iter()).chain(reduce).chain([&comprehension.body]).collect()
+}
+
+fn parts_of_try(tried: &Try) -> Vec<&Expr> {
+    let rescues = tried.rescues.iter().map(|rescue| &rescue.body);
+    let catches = tried.catches.iter().map(|catch| &catch.body);
+    std::iter::once(&tried.body).chain(rescues).chain(catches).chain(bodies(&tried.else_)).chain(tried.after.iter()).collect()
+}
