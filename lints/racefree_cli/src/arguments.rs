@@ -183,6 +183,8 @@ pub(crate) enum Format {
     Rdjson,
     /// For test dashboards: a case for each rule and file
     Junit,
+    /// One page for people: filters, source, interleavings drawn as lanes
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use racefree_report::termcolor::{Ansi, NoColor};
-use racefree_report::{Report, github, gitlab, json, jsonl, junit, oneline, rdjson, sarif, text};
+use racefree_report::{Report, github, gitlab, html, json, jsonl, junit, oneline, rdjson, sarif, text};
 use tempfile::Builder;
 
 use crate::arguments::{Colour, Format};
@@ -118,6 +118,7 @@ fn write_to(report: &Report, format: Format, style: Style, out: &mut dyn Write) 
         Format::Gitlab => gitlab::write(report, out),
         Format::Rdjson => rdjson::write(report, out),
         Format::Junit => junit::write(report, out),
+        Format::Html => html::write(report, out),
     }
 }
 

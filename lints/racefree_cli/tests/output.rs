@@ -9,7 +9,7 @@ use project::{Project, status, stderr, stdout};
 /// A comment that names no rule: a `likely` finding on the first line.
 const FLAWED: &str = "defmodule A do # racefree:allow no_such_rule - for the tests\n  def a, do: 1\nend\n";
 
-const FORMATS: [&str; 9] = ["text", "oneline", "json", "jsonl", "sarif", "github", "gitlab", "rdjson", "junit"];
+const FORMATS: [&str; 10] = ["text", "oneline", "json", "jsonl", "sarif", "github", "gitlab", "rdjson", "junit", "html"];
 
 fn read(project: &Project, path: &str) -> String {
     fs::read_to_string(project.path().join(path)).expect("the report is there")

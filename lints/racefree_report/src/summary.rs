@@ -74,7 +74,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-fn tiers(report: &Report) -> String {
+pub(crate) fn tiers(report: &Report) -> String {
     let of = |tier: Tier| report.findings.iter().filter(|finding| finding.tier == tier).count();
     let parts: Vec<_> = Tier::ALL.iter().filter(|tier| of(**tier) > 0).map(|tier| format!("{} {}", of(*tier), tier.name())).collect();
     parts.join(", ")

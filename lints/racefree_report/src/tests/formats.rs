@@ -1,12 +1,12 @@
 //! Formats for tools: one snapshot each, and what text from the source must not do to them.
 
 use super::*;
-use crate::{github, gitlab, jsonl, junit, rdjson, sarif};
+use crate::{github, gitlab, html, jsonl, junit, rdjson, sarif};
 use std::io::{self, Write};
 
 type Format = fn(&Report, &mut dyn Write) -> io::Result<()>;
 
-const FORMATS: [(&str, Format); 7] = [
+const FORMATS: [(&str, Format); 8] = [
     ("json", json::write),
     ("jsonl", jsonl::write),
     ("sarif", sarif::write),
@@ -14,6 +14,7 @@ const FORMATS: [(&str, Format); 7] = [
     ("gitlab", gitlab::write),
     ("rdjson", rdjson::write),
     ("junit", junit::write),
+    ("html", html::write),
 ];
 
 fn rendered(format: Format) -> String {
@@ -132,12 +133,64 @@ fn junit_counts_what_it_lists() {
 fn empty_reports_are_documents_too() {
     let standpoint = Standpoint::default();
     let mut all = String::new();
-    for (name, format) in FORMATS {
+    // The page is mostly style; what an empty one says has a test of its own.
+    for (name, format) in FORMATS.into_iter().filter(|(name, _)| *name != "html") {
         let mut out = Vec::new();
         format(&Report { summary: Summary::default(), ..report(&[], &[], &standpoint) }, &mut out).expect("memory takes every write");
         all.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(&out).replace('\n', " ")));
     }
     expect_file!["../../tests/snapshots/empty.txt"].assert_eq(&all);
+}
+
+#[test]
+fn html_page() {
+    expect_file!["../../tests/snapshots/report.html"].assert_eq(&rendered(html::write));
+}
+
+/// The values of an attribute, in order.
+fn attributes<'t>(page: &'t str, name: &str) -> Vec<&'t str> {
+    let open = format!(" {name}=\"");
+    page.split(open.as_str()).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn html_links_lead_somewhere_and_ids_are_unique() {
+    let page = rendered(html::write);
+    let mut ids = attributes(&page, "id");
+    for href in attributes(&page, "href") {
+        assert!(href.strip_prefix('#').is_some_and(|id| ids.contains(&id)), "{href} leads nowhere");
+    }
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count);
+}
+
+#[test]
+fn html_asks_for_nothing_and_allows_nothing() {
+    let page = rendered(html::write);
+    for outside in ["http://", "https://", "src=", "url(", "@import", " style=", " onclick", "javascript:"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn html_draws_arrows_between_lanes_and_says_them_in_words() {
+    let page = rendered(html::write);
+    assert!(page.contains("<li class=\"step lane-2 outside\">"), "the job dies outside the source, in a lane of its own");
+    assert!(page.contains("<span class=\"arrow exit rightwards between-2-3\" aria-hidden=\"true\"><span>exit</span></span>"));
+    assert!(page.contains("<span class=\"to\">→ exit to Jobs.Registry</span>"));
+    assert_eq!(page.matches("reported here").count(), 2, "a step of each of the two findings that have any");
+}
+
+#[test]
+fn html_of_nothing_says_so() {
+    let standpoint = Standpoint::default();
+    let mut out = Vec::new();
+    html::write(&Report { summary: Summary::default(), ..report(&[], &[], &standpoint) }, &mut out).expect("memory takes every write");
+    let page = String::from_utf8(out).expect("output is UTF-8");
+    assert!(page.contains("<h1>No races found</h1>") && !page.contains("<form") && !page.contains("<nav"), "{page}");
 }
 
 /// Everything that can come from a source or a path, at its worst.
@@ -173,6 +226,10 @@ fn hostile_text_breaks_no_document() {
     let junit = of(junit::write);
     let allowed = |c: char| matches!(c, '\n' | '\t' | '\r') || (c >= ' ' && c != '\u{fffe}' && c != '\u{ffff}');
     assert!(junit.chars().all(allowed), "{junit}");
+    let page = of(html::write);
+    assert!(!page.contains("<x a=") && page.contains("&lt;x a="), "{page}");
+    let is_hidden = |c: char| (c.is_control() && !matches!(c, '\n' | '\t' | '\r')) || c == '\u{202e}';
+    assert!(!page.contains(is_hidden), "{page}");
     let mut reader = quick_xml::Reader::from_str(&junit);
     while reader.read_event().expect("well-formed XML") != quick_xml::events::Event::Eof {}
 }
