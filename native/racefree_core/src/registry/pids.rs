@@ -132,6 +132,12 @@ impl<P: Platform> Pids<P> {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn links(&self) -> usize {
+        let count = |record: &Record<P>| (0..record.links.end()).filter(|place| record.links.get(*place).is_some()).count();
+        self.shards.iter().map(|shard| shard.records.lock().unwrap().iter().map(|slot| count(&slot.record)).sum::<usize>()).sum()
+    }
+
     fn place(&self, pid: P::Pid) -> (u64, usize) {
         let hash = self.hasher.hash_one(pid);
         (hash, super::shard_index(hash, self.shards.len()))
