@@ -8,6 +8,7 @@ mod complaint;
 pub mod golden;
 pub mod layering;
 mod layers;
+pub mod loom;
 pub mod new_rule;
 mod page;
 mod registration;

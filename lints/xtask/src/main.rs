@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use xtask::golden::{Golden, Mode};
-use xtask::{Complaint, codegen, layering, new_rule, root_above, tidy};
+use xtask::{Complaint, codegen, layering, loom, new_rule, root_above, tidy};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -14,6 +14,7 @@ usage: cargo xtask COMMAND
   new-rule ID        write the file, the list entry and the page of a new rule
   tidy               sizes, names, comments, the list of rules and their tests
   layering           who imports whom
+  loom               explore the interleavings of the runtime's kernels
   golden --binary FILE --lists DIR [--write] PROJECT...
                      tell which findings over the projects changed since --write
 ";
@@ -63,6 +64,7 @@ fn run(root: &Path, arguments: &[&str]) -> Result<Outcome, String> {
         ["new-rule", id] => new_rule::run(root, id).map(|paths| Outcome::of_paths("wrote", &paths)),
         ["tidy"] => tidy::check(root).map(Outcome::of_complaints),
         ["layering"] => layering::check(root).map(Outcome::of_complaints),
+        ["loom"] => loom::run(root).map(|is_fine| Outcome { text: String::new(), is_fine }),
         ["golden", arguments @ ..] => {
             let changes = golden(arguments)?.run()?;
             Ok(Outcome { is_fine: changes.is_empty(), text: changes })

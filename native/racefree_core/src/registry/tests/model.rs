@@ -150,7 +150,8 @@ pub(super) struct KeyModel {
     /// Answers that waiters have got or will get.
     told: BTreeMap<u64, (Pid, Told)>,
     generation_max: Generation,
-    events: Vec<EventSeen>,
+    /// What happened, unless nobody wants to hear of it.
+    events: Option<Vec<EventSeen>>,
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -190,12 +191,27 @@ impl EventSeen {
 
 impl KeyModel {
     pub(super) fn new() -> Self {
-        Self { state: KeyState::Absent, dead: BTreeSet::new(), told: BTreeMap::new(), generation_max: Generation(0), events: Vec::new() }
+        Self {
+            state: KeyState::Absent,
+            dead: BTreeSet::new(),
+            told: BTreeMap::new(),
+            generation_max: Generation(0),
+            events: Some(Vec::new()),
+        }
+    }
+
+    /// Without events, which would keep states apart that are otherwise the same.
+    pub(super) fn silent() -> Self {
+        Self { events: None, ..Self::new() }
     }
 
     /// The events since the last call.
     pub(super) fn take_events(&mut self) -> Vec<EventSeen> {
-        std::mem::take(&mut self.events)
+        self.events.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn report(&mut self, event: EventSeen) {
+        self.events.iter_mut().for_each(|events| events.push(event));
     }
 
     /// Answers that waiters have not received.
@@ -235,7 +251,10 @@ impl KeyModel {
             Step::BeginRemove { pid, reason, seen } => next.begin_remove(*pid, *reason, *seen),
             Step::FinishRemove { generation, seen } => next.finish_remove(*generation, *seen),
             Step::Evict { generation } => next.evict(*generation),
-            Step::Die { pid } => next.dead.insert(*pid),
+            Step::Die { pid } => {
+                next.dead.insert(*pid);
+                true
+            }
             Step::Bury { pid, role } => next.bury(*pid, *role),
         };
         if allowed { vec![next] } else { Vec::new() }
@@ -257,12 +276,19 @@ impl KeyModel {
         is_new
     }
 
+    /// A dead process may be told that it is dead, whatever the state of the key: its death is noticed after the key was looked at.
+    fn is_told_dead<T>(&self, pid: Pid, seen: Result<T, Miss>) -> bool {
+        matches!(seen, Err(Miss::NoProcess)) && self.dead.contains(&pid)
+    }
+
     fn register(&mut self, pid: Pid, value: Value, seen: Result<Generation, Miss>) -> bool {
+        if self.is_told_dead(pid, seen) {
+            return true;
+        }
         match (&self.state, seen) {
             (KeyState::Absent | KeyState::Starting { .. }, Ok(generation)) => {
                 self.draw(generation) && self.put_live(pid, value, generation)
             }
-            (KeyState::Absent | KeyState::Starting { .. }, Err(Miss::NoProcess)) => self.dead.contains(&pid),
             (KeyState::Live { pid, generation, .. }, seen) => seen == Err(Miss::HeldBy(*pid, *generation)),
             (KeyState::Tombstone { reason, .. }, seen) => seen == Err(Miss::Removed(*reason)),
             _ => false,
@@ -270,7 +296,7 @@ impl KeyModel {
     }
 
     fn put_live(&mut self, pid: Pid, value: Value, generation: Generation) -> bool {
-        self.events.push(EventSeen::Registered(pid, value));
+        self.report(EventSeen::Registered(pid, value));
         let live = KeyState::Live { pid, value, generation, subscribers: BTreeMap::new() };
         self.end_start(live, Told::Started(pid, value));
         true
@@ -286,7 +312,7 @@ impl KeyModel {
     fn unregister(&mut self, pid: Pid) -> bool {
         if matches!(self.state, KeyState::Live { pid: holder, .. } if holder == pid) {
             self.state = KeyState::Absent;
-            self.events.push(EventSeen::Unregistered(pid));
+            self.report(EventSeen::Unregistered(pid));
         }
         true
     }
@@ -302,10 +328,13 @@ impl KeyModel {
     }
 
     fn subscribe(&mut self, pid: Pid, wanted: Generation, seen: Result<u64, Miss>) -> bool {
+        if self.is_told_dead(pid, seen) {
+            return true;
+        }
         match &mut self.state {
             KeyState::Live { generation, subscribers, .. } if *generation == wanted => match seen {
                 Ok(stamp) => subscribers.insert(stamp, pid).is_none(),
-                Err(miss) => miss == Miss::NoProcess && self.dead.contains(&pid),
+                Err(_) => false,
             },
             _ => seen == Err(Miss::Changed),
         }
@@ -326,7 +355,9 @@ impl KeyModel {
     }
 
     fn enter(&mut self, pid: Pid, seen: Result<Entered, Miss>) -> bool {
-        let dead = self.dead.contains(&pid);
+        if self.is_told_dead(pid, seen) {
+            return true;
+        }
         match (&mut self.state, seen) {
             (KeyState::Live { pid, value, generation, .. }, seen) => seen == Ok(Entered::Live(*pid, *value, *generation)),
             (KeyState::Tombstone { reason, .. }, seen) => seen == Err(Miss::Removed(*reason)),
@@ -336,7 +367,7 @@ impl KeyModel {
                 true
             }
             (KeyState::Starting { waiters, .. }, Ok(Entered::Waiting(stamp))) => waiters.insert(stamp, pid).is_none(),
-            (_, seen) => seen == Err(Miss::NoProcess) && dead,
+            _ => false,
         }
     }
 
@@ -384,7 +415,7 @@ impl KeyModel {
         let mut next = self.clone();
         match self.state {
             KeyState::Starting { leader, .. } if leader == pid => {
-                next.events.push(EventSeen::LeaderDown(pid));
+                next.report(EventSeen::LeaderDown(pid));
                 next.hand_over()
             }
             _ => vec![next],
@@ -417,16 +448,19 @@ impl KeyModel {
     }
 
     fn begin_remove(&mut self, pid: Pid, reason: Value, seen: Result<(Generation, Option<Pid>), Miss>) -> bool {
+        if self.is_told_dead(pid, seen) {
+            return true;
+        }
         if let KeyState::Tombstone { reason, remover: Some(remover), generation } = &self.state {
             return seen == Err(Miss::RemovedBy(*reason, *remover, *generation));
         }
-        let Ok((generation, owner)) = seen else { return seen == Err(Miss::NoProcess) && self.dead.contains(&pid) };
+        let Ok((generation, owner)) = seen else { return false };
         let holder = match &self.state {
             KeyState::Live { pid, .. } => Some(*pid),
             _ => None,
         };
-        self.events.extend(holder.map(EventSeen::Unregistered));
-        self.events.push(EventSeen::RemovalStarted(pid, holder));
+        holder.into_iter().for_each(|pid| self.report(EventSeen::Unregistered(pid)));
+        self.report(EventSeen::RemovalStarted(pid, holder));
         self.end_start(KeyState::Tombstone { reason, remover: Some(pid), generation }, Told::Removed(reason));
         owner == holder && self.draw(generation)
     }
@@ -435,7 +469,7 @@ impl KeyModel {
         match self.state {
             KeyState::Tombstone { generation, .. } if generation == wanted => {
                 self.state = KeyState::Absent;
-                self.events.push(EventSeen::RemovalFinished);
+                self.report(EventSeen::RemovalFinished);
                 seen == Ok(())
             }
             _ => seen == Err(Miss::Stale),
@@ -454,12 +488,12 @@ impl KeyModel {
         match (&mut self.state, role) {
             (KeyState::Live { pid, .. }, Role::Holder) if *pid == dead => {
                 self.state = KeyState::Absent;
-                self.events.push(EventSeen::Down(dead));
+                self.report(EventSeen::Down(dead));
             }
             (KeyState::Live { subscribers, .. }, Role::Subscriber) => subscribers.retain(|_, pid| *pid != dead),
             (KeyState::Tombstone { remover, .. }, Role::Remover) if *remover == Some(dead) => {
                 *remover = None;
-                self.events.push(EventSeen::RemoverDown(dead));
+                self.report(EventSeen::RemoverDown(dead));
             }
             _ => {}
         }

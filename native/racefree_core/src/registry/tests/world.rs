@@ -16,7 +16,7 @@ pub(super) struct Pid(pub(super) u32);
 
 /// Whom it watches, and which of all monitors it is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Monitor(Pid, u64);
+pub(super) struct Monitor(pub(super) Pid, pub(super) u64);
 
 /// What the platform does instead of its duty.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,6 +94,11 @@ impl World {
         let (own, others) = std::mem::take(&mut state.mail).into_iter().partition(|(to, _, _)| *to == pid);
         state.mail = others;
         own.into_iter().map(|(_, tag, notice)| (tag, notice)).collect()
+    }
+
+    /// What was sent to a process, left where it is.
+    pub(super) fn peek(&self, pid: Pid) -> Vec<(Tag, Notice<Pid, Value>)> {
+        self.state().mail.iter().filter(|(to, _, _)| *to == pid).map(|(_, tag, notice)| (*tag, notice.clone())).collect()
     }
 
     pub(super) fn take_events(&self) -> Vec<Event<Pid, Value>> {
