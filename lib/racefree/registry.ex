@@ -230,23 +230,17 @@ defmodule Racefree.Registry do
   """
   @spec lookup(name, key) :: {:ok, pid, value} | {:error, absent}
   def lookup(registry, key) when is_atom(registry) do
-    case native(registry_lookup(registry, key)) do
+    case found(registry, key) do
       # The last step: only this answer of the machine respects the order of signals.
       {:ok, pid, _value} = found -> if Process.alive?(pid), do: found, else: {:error, :not_found}
       {:error, _reason} = error -> error
     end
   end
 
-  # Like `lookup/2`, with the generation by which the entry is told from its successors.
-  defp locate(registry, key) do
-    case native(registry_locate(registry, key)) do
-      {:ok, pid, _value, _generation} = found ->
-        if Process.alive?(pid), do: found, else: {:error, :not_found}
-
-      {:error, _reason} = error ->
-        error
-    end
-  end
+  # What `lookup/2` finds, perhaps dead: for those who monitor it.
+  @doc false
+  @spec found(name, key) :: {:ok, pid, value} | {:error, absent}
+  def found(registry, key), do: native(registry_lookup(registry, key))
 
   ## Subscriptions
 
@@ -332,10 +326,8 @@ defmodule Racefree.Registry do
   broadcast. If the holder ends meanwhile the broadcast ends with it. `{:error, :registry_down}` may come after some have got the message.
   """
   @spec broadcast(name, key, term) :: {:ok, non_neg_integer} | {:error, absent}
-  def broadcast(registry, key, message) when is_atom(registry) do
-    with {:ok, _pid, _value, _generation} <- locate(registry, key),
-         do: broadcast(registry, key, message, nil, 0)
-  end
+  def broadcast(registry, key, message) when is_atom(registry),
+    do: broadcast(registry, key, message, nil, 0)
 
   defp broadcast(registry, key, message, cursor, sent) do
     case native(registry_broadcast(registry, key, message, cursor)) do
@@ -362,7 +354,7 @@ defmodule Racefree.Registry do
   """
   @spec call(name, key, term, timeout) :: {:ok, term} | {:error, unanswered}
   def call(registry, key, request, timeout \\ 5_000) when is_atom(registry) do
-    case lookup(registry, key) do
+    case found(registry, key) do
       {:ok, pid, _value} when pid == self() -> {:error, :calling_self}
       {:ok, pid, _value} -> request(pid, request, timeout)
       {:error, _reason} = error -> error
@@ -379,7 +371,7 @@ defmodule Racefree.Registry do
         {:ok, reply}
 
       {:DOWN, ^ref, :process, _pid, reason} ->
-        {:error, {:down, reason}}
+        {:error, down(reason)}
     after
       timeout ->
         # This ends the alias too: what was not delivered by now never will be.
@@ -392,6 +384,12 @@ defmodule Racefree.Registry do
         end
     end
   end
+
+  @doc false
+  @spec down(term) :: :not_found | {:down, term}
+  # The process was dead before it was monitored. Asking whether it lives instead, beforehand, can cost as much as the request: see "Costs".
+  def down(:noproc), do: :not_found
+  def down(reason), do: {:down, reason}
 
   @doc """
   Subscribes to the process that holds `key` and calls it; the subscription stands before the request is sent.
@@ -429,9 +427,7 @@ defmodule Racefree.Registry do
               id: id
             }
 
-            if Process.alive?(pid),
-              do: request_subscribed(subscription, request, timeout),
-              else: unalias(subscription, :not_found)
+            request_subscribed(ref, subscription, request, timeout)
 
           :changed ->
             give_up(ref)
@@ -457,8 +453,8 @@ defmodule Racefree.Registry do
     withdraw(subscription, reason)
   end
 
-  defp request_subscribed(%Subscription{ref: ref, pid: pid} = subscription, request, timeout) do
-    Kernel.send(pid, {:"$gen_call", {self(), [:alias | ref]}, request})
+  defp request_subscribed(ref, subscription, request, timeout) do
+    Kernel.send(subscription.pid, {:"$gen_call", {self(), [:alias | ref]}, request})
 
     receive do
       {[:alias | ^ref], reply} ->
@@ -466,7 +462,7 @@ defmodule Racefree.Registry do
         {:ok, reply, subscription}
 
       {:DOWN, ^ref, :process, _pid, reason} ->
-        unalias(subscription, {:down, reason})
+        unalias(subscription, down(reason))
     after
       timeout ->
         :erlang.unalias(ref)

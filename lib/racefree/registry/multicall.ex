@@ -11,73 +11,72 @@ defmodule Racefree.Registry.Multicall do
     # One address for all replies. It is new, so a receive that wants it looks at no message that came before.
     replies = :erlang.alias([:explicit_unalias])
 
-    {outcomes, monitors, _count} =
-      Enum.reduce(requests, {%{}, %{}, 0}, &ask(registry, replies, &1, &2))
+    {outcomes, asked, count} =
+      Enum.reduce(requests, {%{}, [], 0}, &ask(registry, replies, &1, &2))
 
-    outcomes = collect(replies, until, monitors, outcomes)
-    Enum.with_index(requests, fn {key, _request}, index -> {key, Map.fetch!(outcomes, index)} end)
+    outcomes = collect(replies, until, asked, outcomes, count)
+
+    requests
+    |> Enum.with_index()
+    |> Enum.map(fn {{key, _request}, index} -> {key, Map.get(outcomes, index, :timeout)} end)
   end
 
-  defp ask(registry, replies, {key, request}, {outcomes, monitors, index}) do
-    case Registry.lookup(registry, key) do
+  # `asked` holds the index and the monitor of each request that was sent.
+  defp ask(registry, replies, {key, request}, {outcomes, asked, index}) do
+    case Registry.found(registry, key) do
       {:ok, pid, _value} when pid == self() ->
-        {Map.put(outcomes, index, {:down, :calling_self}), monitors, index + 1}
+        {Map.put(outcomes, index, {:down, :calling_self}), asked, index + 1}
 
       {:ok, pid, _value} ->
         monitor = :erlang.monitor(:process, pid, tag: {:DOWN, replies, index})
-        send(pid, {:"$gen_call", {self(), [[:alias | replies] | index]}, request})
-        {outcomes, Map.put(monitors, index, monitor), index + 1}
+        # The tag comes back with the reply: the monitor need not be looked up.
+        tag = [[:alias | replies] | {index, monitor}]
+        send(pid, {:"$gen_call", {self(), tag}, request})
+        {outcomes, [{index, monitor} | asked], index + 1}
 
       {:error, reason} ->
-        {Map.put(outcomes, index, reason), monitors, index + 1}
+        {Map.put(outcomes, index, reason), asked, index + 1}
     end
   end
 
-  # `monitors` are those of the requests without an outcome.
-  defp collect(replies, _until, monitors, outcomes) when monitors == %{} do
+  defp collect(replies, _until, _asked, outcomes, count) when map_size(outcomes) == count do
     :erlang.unalias(replies)
-    flush_collected(replies)
+    flush(replies)
     outcomes
   end
 
-  defp collect(replies, until, monitors, outcomes) do
+  defp collect(replies, until, asked, outcomes, count) do
     receive do
-      {[[:alias | ^replies] | index], reply} ->
-        collected(replies, until, monitors, outcomes, index, {:ok, reply})
+      # The first word counts: a process may end after it has replied, or reply again.
+      {[[:alias | ^replies] | {index, _}], _} when is_map_key(outcomes, index) ->
+        collect(replies, until, asked, outcomes, count)
+
+      {{:DOWN, ^replies, index}, _, _, _, _} when is_map_key(outcomes, index) ->
+        collect(replies, until, asked, outcomes, count)
+
+      {[[:alias | ^replies] | {index, monitor}], reply} ->
+        :erlang.demonitor(monitor)
+        collect(replies, until, asked, Map.put(outcomes, index, {:ok, reply}), count)
 
       {{:DOWN, ^replies, index}, _monitor, :process, _pid, reason} ->
-        collected(replies, until, monitors, outcomes, index, {:down, reason})
+        collect(replies, until, asked, Map.put(outcomes, index, Registry.down(reason)), count)
     after
       Registry.remaining(until) ->
         :erlang.unalias(replies)
-        Enum.each(monitors, fn {_index, monitor} -> :erlang.demonitor(monitor) end)
 
-        outcomes =
-          Enum.reduce(monitors, outcomes, fn {index, _monitor}, outcomes ->
-            Map.put(outcomes, index, :timeout)
-          end)
+        for {index, monitor} <- asked,
+            not is_map_key(outcomes, index),
+            do: :erlang.demonitor(monitor)
 
-        flush_collected(replies)
+        flush(replies)
         outcomes
     end
   end
 
-  defp collected(replies, until, monitors, outcomes, index, outcome) do
-    case monitors do
-      %{^index => monitor} ->
-        :erlang.demonitor(monitor)
-        collect(replies, until, Map.delete(monitors, index), Map.put(outcomes, index, outcome))
-
-      # The process ended after it had replied.
-      _ ->
-        collect(replies, until, monitors, outcomes)
-    end
-  end
-
-  defp flush_collected(replies) do
+  defp flush(replies) do
     receive do
-      {[[:alias | ^replies] | _index], _reply} -> flush_collected(replies)
-      {{:DOWN, ^replies, _index}, _monitor, :process, _pid, _reason} -> flush_collected(replies)
+      {[[:alias | ^replies] | _tag], _reply} -> flush(replies)
+      {{:DOWN, ^replies, _index}, _monitor, :process, _pid, _reason} -> flush(replies)
     after
       0 -> :ok
     end

@@ -130,7 +130,7 @@ pub(crate) static LAYERS: &[Layer] = &[
         crate_name: "racefree_nif",
         racefree: &["racefree_core"],
         racefree_in_tests: &[],
-        foreign: Foreign::Only(&["arc-swap", "foldhash", "rustler", "smallvec"]),
+        foreign: Foreign::Only(&["arc-swap", "rustler", "smallvec"]),
         closed: FILES,
         partly_open: &[],
     },
