@@ -56,7 +56,7 @@ impl<V: Vfs> Store<V> {
         };
         let (state, packs) = (std::mem::take(&mut image.state), std::mem::take(&mut image.packs));
         let lsn = report.lsn;
-        let shared = share(Given { vfs, dir, options, clock, lock: Some(lock), incarnation, lsn, mode: Mode::Open }, image);
+        let shared = share(Given { vfs, dir, options, clock, lock: Some(lock), incarnation, lsn, durable: lsn, mode: Mode::Open }, image);
         let flusher = Flusher::new(Arc::clone(&shared), wal, start);
         let keeper = Keeper::new(Arc::clone(&shared), state, manifest, packs, useless);
         Ok(Opened { store: Store { shared }, flusher, keeper, report })
@@ -70,7 +70,10 @@ impl<V: Vfs> Store<V> {
         let mut image = Image::read(&vfs, dir, &options)?.ok_or_else(missing)?;
         let report = std::mem::take(&mut image.report);
         let incarnation = image.incarnation;
-        let given = Given { vfs, dir, options, clock: Box::new(NoClock), lock: None, incarnation, lsn: report.lsn, mode: Mode::ReadOnly };
+        // What is only in the page cache of the writing process is visible and not durable.
+        let durable = image.known_lsn;
+        let given =
+            Given { vfs, dir, options, clock: Box::new(NoClock), lock: None, incarnation, lsn: report.lsn, durable, mode: Mode::ReadOnly };
         Ok((Self { shared: share(given, image) }, report))
     }
 }
@@ -105,6 +108,7 @@ impl<F: VfsFile> Image<F> {
             wal_bytes: 0,
             wal_files: 0,
             tail: None,
+            known_lsn: 0,
             orphans: names.into_iter().filter(unfinished).collect(),
             report: RecoveryReport::default(),
         })
@@ -184,11 +188,12 @@ struct Given<'a, V: Vfs> {
     lock: Option<V::Lock>,
     incarnation: u64,
     lsn: Lsn,
+    durable: Lsn,
     mode: Mode,
 }
 
 fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Shared<V>> {
-    let Given { vfs, dir, options, clock, lock, incarnation, lsn, mode } = given;
+    let Given { vfs, dir, options, clock, lock, incarnation, lsn, durable, mode } = given;
     let mut stage = Stage::new(mode, lsn, image.next_log);
     let mut catalog = Catalog::new();
     for (id, log) in image.logs {
@@ -206,6 +211,7 @@ fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Shared<V>> {
         catalog,
         memory: image.memory,
         lsn,
+        durable,
     }))
 }
 

@@ -95,6 +95,8 @@ pub(super) struct Image<F> {
     pub(super) wal_bytes: u64,
     pub(super) wal_files: usize,
     pub(super) tail: Option<Tail>,
+    /// The last transaction below the highest claim: what is durable without being copied.
+    pub(super) known_lsn: Lsn,
     /// Names that nothing refers to.
     pub(super) orphans: Vec<String>,
     pub(super) report: RecoveryReport,
@@ -120,6 +122,7 @@ impl<F: super::vfs::VfsFile> Image<F> {
         image.report.lsn = image.summary.lsn;
         let removing = image.logs.values().filter(|log| log.view.life == Life::Removing);
         image.report.pending_removals = removing.map(|log| Box::from(&*log.key)).collect();
+        image.report.pending_removals.sort_unstable();
         Ok(Some(image))
     }
 
@@ -133,7 +136,8 @@ impl<F: super::vfs::VfsFile> Image<F> {
             view.trimmed = row.trimmed;
             view.life = if row.removing { Life::Removing } else { Life::Live };
             view.metas = row.meta.iter().map(|(lsn, bytes)| Meta { lsn: *lsn, bytes: Arc::clone(bytes) }).collect();
-            logs.insert(*id, RecoveredLog { key: Arc::clone(&row.key), last: row.trimmed, view, writer: None });
+            // A trim may be in the manifest before records below it are replayed: it says nothing about the last offset.
+            logs.insert(*id, RecoveredLog { key: Arc::clone(&row.key), last: Offset::START, view, writer: None });
         }
         let mut packs = BTreeMap::new();
         for info in state.packs.values() {
@@ -164,6 +168,7 @@ impl<F: super::vfs::VfsFile> Image<F> {
             wal_bytes: 0,
             wal_files: 0,
             tail: None,
+            known_lsn: 0,
             orphans: Vec::new(),
             report: RecoveryReport::default(),
         })
@@ -262,6 +267,7 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
         let mut known = born_length(&file.header).max(continued.unwrap_or(0)).max(clean.unwrap_or(0));
         // Entries from here on may have to be copied, as long as no claim is seen that covers them.
         let mut entries = Vec::new();
+        let mut before = Vec::new();
         let mut at = FIRST_BATCH;
         let mut torn = false;
         while at < end && !torn {
@@ -269,6 +275,7 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
             known = known.max(batch.durable);
             entries.retain(|(start, ..): &(u64, Kind, u64, Range<usize>)| *start >= known);
             let start = at as u64;
+            before.push((start, self.image.summary.lsn));
             at += super::wal::BATCH_HEADER_BYTES;
             while at < batch.end {
                 let Some(entry) = EntryRef::decode(&file.bytes, seed, at).filter(|entry| entry.end <= batch.end) else {
@@ -289,6 +296,7 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
         }
         self.image.wal_bytes += at as u64;
         self.image.wal_files += 1;
+        self.image.known_lsn = before.iter().find(|(start, _)| *start >= known).map_or(self.image.summary.lsn, |(_, lsn)| *lsn);
         if continued.is_none() {
             self.image.report.clean = clean == Some(at as u64);
             let written =

@@ -133,12 +133,13 @@ pub(super) struct Beginning<V: Vfs> {
     pub(super) catalog: Catalog<V::File>,
     pub(super) memory: Memory,
     pub(super) lsn: Lsn,
+    pub(super) durable: Lsn,
 }
 
 impl<V: Vfs> Shared<V> {
     pub(super) fn new(beginning: Beginning<V>) -> Self {
         use super::watermark::Awaited;
-        let Beginning { vfs, dir, options, clock, identity, incarnation, lock, stage, catalog, memory, lsn } = beginning;
+        let Beginning { vfs, dir, options, clock, identity, incarnation, lock, stage, catalog, memory, lsn, durable } = beginning;
         Self {
             vfs,
             dir,
@@ -151,7 +152,7 @@ impl<V: Vfs> Shared<V> {
             flusher_work: Condvar::new(),
             catalog: RwLock::new(catalog),
             visible: AtomicU64::new(lsn),
-            durable: Watermark::new(Awaited::Lsn, lsn),
+            durable: Watermark::new(Awaited::Lsn, durable),
             durable_sequence: Watermark::new(Awaited::Sequence, 0),
             room: Watermark::new(Awaited::Room, 0),
             memory,

@@ -1,20 +1,40 @@
-//! A disk in memory that never fails and never forgets. `crash` gives what a crash would leave if nothing was lost: the files without the lock.
+//! A disk in memory. It forgets what was not synced when the test says so, and fails when the test says so; the simulator of the crate's `tests` folder does the rest.
 
 use crate::store::vfs::{Vfs, VfsFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-type Bytes = Arc<Mutex<Vec<u8>>>;
+#[derive(Default, Clone)]
+struct Content {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+type Shared = Arc<Mutex<Content>>;
+type Names = BTreeMap<PathBuf, Shared>;
 
 #[derive(Clone, Default)]
 pub(crate) struct MemoryDisk {
-    files: Arc<Mutex<BTreeMap<PathBuf, Bytes>>>,
+    names: Arc<Mutex<Names>>,
+    synced_names: Arc<Mutex<Names>>,
     locked: Arc<Mutex<bool>>,
+    failing: Arc<Failing>,
 }
 
-pub(crate) struct MemoryFile(Bytes);
+/// Which calls fail from now on.
+#[derive(Default)]
+pub(crate) struct Failing {
+    pub(crate) syncs: AtomicBool,
+    pub(crate) writes: AtomicBool,
+    pub(crate) room: AtomicBool,
+    pub(crate) renames: AtomicBool,
+    pub(crate) reads: AtomicBool,
+}
+
+pub(crate) struct MemoryFile(Shared, Arc<Failing>);
 
 pub(crate) struct MemoryLock(Arc<Mutex<bool>>);
 
@@ -25,26 +45,65 @@ impl Drop for MemoryLock {
 }
 
 impl MemoryDisk {
-    /// A copy of all files as they are now.
-    pub(crate) fn crash(&self) -> Self {
-        let files = self.files.lock().unwrap();
-        let copy = files.iter().map(|(path, bytes)| (path.clone(), Arc::new(Mutex::new(bytes.lock().unwrap().clone()))));
-        Self { files: Arc::new(Mutex::new(copy.collect())), locked: Arc::default() }
+    /// What the end of the process leaves: all that was written.
+    pub(crate) fn process_end(&self) -> Self {
+        self.copy(&self.names, |content| content.now.clone())
+    }
+
+    /// What a power loss leaves in the worst case: only what was synced.
+    pub(crate) fn power_loss(&self) -> Self {
+        self.copy(&self.synced_names, |content| content.synced.clone())
+    }
+
+    pub(crate) fn failing(&self) -> &Failing {
+        &self.failing
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
         self.list(super::dir()).unwrap()
     }
 
+    /// The name of the last file that ends so.
+    pub(crate) fn last(&self, ending: &str) -> String {
+        self.names().into_iter().rfind(|name| name.ends_with(ending)).unwrap()
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.names.lock().unwrap()[&super::dir().join(name)].lock().unwrap().now.clone()
+    }
+
     /// Changes the bytes of a file behind the store's back.
     pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let files = self.files.lock().unwrap();
-        change(&mut files.get(&super::dir().join(name)).unwrap().lock().unwrap());
+        let names = self.names.lock().unwrap();
+        let mut content = names[&super::dir().join(name)].lock().unwrap();
+        change(&mut content.now);
+        content.synced = content.now.clone();
     }
 
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
-        self.files.lock().unwrap().insert(super::dir().join(name), Arc::new(Mutex::new(bytes)));
+        let content = Arc::new(Mutex::new(Content { now: bytes.clone(), synced: bytes }));
+        self.names.lock().unwrap().insert(super::dir().join(name), Arc::clone(&content));
+        self.synced_names.lock().unwrap().insert(super::dir().join(name), content);
     }
+
+    pub(crate) fn delete(&self, name: &str) {
+        self.remove(&super::dir().join(name)).unwrap();
+        self.sync_dir(super::dir()).unwrap();
+    }
+
+    fn copy(&self, names: &Mutex<Names>, bytes: impl Fn(&Content) -> Vec<u8>) -> Self {
+        let copy = |content: &Shared| {
+            let now = bytes(&content.lock().unwrap());
+            Arc::new(Mutex::new(Content { synced: now.clone(), now }))
+        };
+        let names: Names = names.lock().unwrap().iter().map(|(path, content)| (path.clone(), copy(content))).collect();
+        let synced_names = Arc::new(Mutex::new(names.clone()));
+        Self { names: Arc::new(Mutex::new(names)), synced_names, locked: Arc::default(), failing: Arc::default() }
+    }
+}
+
+fn unless(failing: &AtomicBool, kind: io::ErrorKind) -> io::Result<()> {
+    if failing.load(Ordering::Relaxed) { Err(kind.into()) } else { Ok(()) }
 }
 
 impl Vfs for MemoryDisk {
@@ -52,28 +111,30 @@ impl Vfs for MemoryDisk {
     type Lock = MemoryLock;
 
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
-        self.files.lock().unwrap().get(path).map(|bytes| MemoryFile(Arc::clone(bytes))).ok_or(io::ErrorKind::NotFound.into())
+        let names = self.names.lock().unwrap();
+        names.get(path).map(|content| MemoryFile(Arc::clone(content), Arc::clone(&self.failing))).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn create(&self, path: &Path) -> io::Result<MemoryFile> {
-        let mut files = self.files.lock().unwrap();
-        if files.contains_key(path) {
+        let mut names = self.names.lock().unwrap();
+        if names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let bytes = Bytes::default();
-        files.insert(path.to_path_buf(), Arc::clone(&bytes));
-        Ok(MemoryFile(bytes))
+        let content = Shared::default();
+        names.insert(path.to_path_buf(), Arc::clone(&content));
+        Ok(MemoryFile(content, Arc::clone(&self.failing)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut files = self.files.lock().unwrap();
-        let bytes = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(to.to_path_buf(), bytes);
+        unless(&self.failing.renames, io::ErrorKind::PermissionDenied)?;
+        let mut names = self.names.lock().unwrap();
+        let content = names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        names.insert(to.to_path_buf(), content);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.lock().unwrap().remove(path).map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
+        self.names.lock().unwrap().remove(path).map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn create_dir_all(&self, _: &Path) -> io::Result<()> {
@@ -81,11 +142,14 @@ impl Vfs for MemoryDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let files = self.files.lock().unwrap();
-        Ok(files.keys().filter(|path| path.parent() == Some(dir)).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+        let names = self.names.lock().unwrap();
+        Ok(names.keys().filter(|path| path.parent() == Some(dir)).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        unless(&self.failing.syncs, io::ErrorKind::Other)?;
+        let names = self.names.lock().unwrap().clone();
+        *self.synced_names.lock().unwrap() = names;
         Ok(())
     }
 
@@ -100,36 +164,42 @@ impl Vfs for MemoryDisk {
 
 impl VfsFile for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.0.lock().unwrap();
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        unless(&self.1.reads, io::ErrorKind::Other)?;
+        let content = self.0.lock().unwrap();
+        let rest = content.now.get(offset as usize..).unwrap_or_default();
         let length = rest.len().min(buffer.len());
         buffer[..length].copy_from_slice(&rest[..length]);
         Ok(length)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut file = self.0.lock().unwrap();
+        unless(&self.1.writes, io::ErrorKind::Other)?;
+        let mut content = self.0.lock().unwrap();
         let end = offset as usize + bytes.len();
-        if file.len() < end {
-            file.resize(end, 0);
+        if content.now.len() < end {
+            content.now.resize(end, 0);
         }
-        file[offset as usize..end].copy_from_slice(bytes);
+        content.now[offset as usize..end].copy_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn preallocate(&self, length: u64) -> io::Result<()> {
-        let mut file = self.0.lock().unwrap();
-        if (file.len() as u64) < length {
-            file.resize(length as usize, 0);
+        unless(&self.1.room, io::ErrorKind::StorageFull)?;
+        let mut content = self.0.lock().unwrap();
+        if (content.now.len() as u64) < length {
+            content.now.resize(length as usize, 0);
         }
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        unless(&self.1.syncs, io::ErrorKind::Other)?;
+        let mut content = self.0.lock().unwrap();
+        content.synced = content.now.clone();
         Ok(())
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().len() as u64)
+        Ok(self.0.lock().unwrap().now.len() as u64)
     }
 }

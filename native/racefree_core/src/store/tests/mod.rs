@@ -1,8 +1,12 @@
 //! Tests of the store as a whole, and what they share: a disk in memory without faults, and a store stepped by hand.
 
 #[cfg(not(loom))]
+mod damage;
+#[cfg(not(loom))]
 mod guarantees;
 mod memory_disk;
+#[cfg(not(loom))]
+mod sequential;
 
 use super::*;
 use memory_disk::MemoryDisk;
@@ -74,6 +78,11 @@ impl Stepped {
         let records: Vec<_> = payloads.iter().map(|payload| Record { op: None, payload }).collect();
         let done = self.store.transact(lsn, &[Write { log: &log, lease: None, records: &records, meta: None }]).unwrap();
         assert!(matches!(done, Committed::Now { .. }));
+    }
+
+    /// What a log that is created by this call holds.
+    pub(crate) fn all_of_new(&self, key: &[u8]) -> Vec<(Offset, Vec<u8>)> {
+        read_all(&self.store.log(key).unwrap().reader(Level::Visible).unwrap())
     }
 
     /// All that can be read of the log under `key`.
