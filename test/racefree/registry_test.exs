@@ -70,7 +70,7 @@ defmodule Racefree.RegistryTest do
       [[]],
       [1 | 2],
       [1, 2],
-      'chars',
+      ~c"chars",
       {},
       {1},
       {1, 2},

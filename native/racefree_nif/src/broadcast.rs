@@ -13,7 +13,7 @@ use crate::term_key::{self, Effort, TooLarge};
 /// About a quarter of a millisecond of small messages.
 const SENDS_MAX: usize = 512;
 /// What one chunk copies, for messages that are not small.
-const CHUNK_BYTES_MAX: usize = 256 * 1024;
+const CHUNK_BYTES_MAX: usize = 128 * 1024;
 
 /// Sends `{Racefree.Registry, reference, message}` to a chunk of the subscribers of `key`.
 ///

@@ -18,7 +18,7 @@ use crate::words;
 /// Below this, bytes are smaller than an environment and about as fast to read.
 const ENCODED_BYTES_MAX: usize = 1024;
 /// Above this, copying takes long enough to hold up a scheduler.
-const MODERATE_BYTES_MAX: usize = 64 * 1024;
+const MODERATE_BYTES_MAX: usize = 32 * 1024;
 const BLOCK_REFERENCES_MAX: usize = 128;
 const POOL_SHARDS: usize = 16;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! atom, local pid, local port   tag, 8 bytes: the machine's own word, which it never reuses for another while the key stands
-//! integer of 64 bits            tag, 8 bytes
+//! integer of 64 bits            tag, 8 bytes; another tag for those above the largest signed one
 //! float                         tag, 8 bytes: its bits, so 0.0 and -0.0 differ, as they do since OTP 27
 //! empty list                    tag
 //! binary                        tag, length in 4 bytes, the bytes
@@ -25,8 +25,8 @@ use crate::words;
 /// Most keys are an atom, a number, a short string or a pair of these: they stay on the stack.
 pub(crate) type KeyBytes = SmallVec<[u8; 192]>;
 
-/// What a normal scheduler encodes; about half a millisecond of the dullest elements.
-const NORMAL_BYTES_MAX: usize = 64 * 1024;
+/// What a normal scheduler encodes; a third of a millisecond of the dullest elements.
+const NORMAL_BYTES_MAX: usize = 32 * 1024;
 /// What a dirty scheduler encodes.
 const DIRTY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Beyond this depth the rest goes through the external term format, which the machine walks without a stack.
@@ -44,6 +44,7 @@ const LIST: u8 = 9;
 const LIST_END: u8 = 10;
 const MAP: u8 = 11;
 const EXTERNAL: u8 = 12;
+const UNSIGNED: u8 = 13;
 
 /// Which kind of scheduler runs the call, and so how much one call may do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,13 +99,10 @@ impl Writer {
         match term.get_type() {
             TermType::Atom => self.word(ATOM, term.as_c_arg()),
             TermType::Binary => self.binary(term),
-            TermType::Integer => match term.decode::<i64>() {
-                Ok(integer) => self.eight(INTEGER, integer.to_ne_bytes()),
-                Err(_) => self.external(term),
-            },
+            TermType::Integer => self.integer(term),
             TermType::Float => match term.decode::<f64>() {
                 Ok(float) => self.eight(FLOAT, float.to_bits().to_ne_bytes()),
-                Err(_) => self.external(term),
+                Err(_) => self.unbounded(term),
             },
             TermType::Pid if words::is_local_pid(term) => self.word(PID, term.as_c_arg()),
             TermType::Port if words::is_local_port(term) => self.word(PORT, term.as_c_arg()),
@@ -154,6 +152,16 @@ impl Writer {
         self.counted(tag, bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn integer(&mut self, term: Term<'_>) -> Result<(), TooLarge> {
+        if let Ok(integer) = term.decode::<i64>() {
+            self.eight(INTEGER, integer.to_ne_bytes())
+        } else if let Ok(integer) = term.decode::<u64>() {
+            self.eight(UNSIGNED, integer.to_ne_bytes())
+        } else {
+            self.unbounded(term)
+        }
     }
 
     fn binary(&mut self, term: Term<'_>) -> Result<(), TooLarge> {
@@ -245,6 +253,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         match tag {
             ATOM | PID | PORT => self.word(),
             INTEGER => Some(i64::from_ne_bytes(self.eight()?).encode(self.env)),
+            UNSIGNED => Some(u64::from_ne_bytes(self.eight()?).encode(self.env)),
             FLOAT => Some(f64::from_bits(u64::from_ne_bytes(self.eight()?)).encode(self.env)),
             EMPTY_LIST => Some(Term::list_new_empty(self.env)),
             BINARY => self.binary(),

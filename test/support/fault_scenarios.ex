@@ -1,0 +1,141 @@
+defmodule Racefree.FaultScenarios do
+  @moduledoc """
+  What happens in a virtual machine whose native library panics on demand. Each function runs there and returns what it saw.
+
+  In that library, using the key `{:racefree_fault, place}` makes the next passage of that place panic.
+  """
+
+  alias Racefree.Registry
+
+  @registry __MODULE__.Registry
+  @listener __MODULE__.Listener
+
+  @doc "A panic at `place`, as callers, the owner's supervisor and the next incarnation see it."
+  def panic(place) do
+    {:ok, _supervisor} = start()
+    owner = Process.whereis(@registry)
+    watch = Process.monitor(owner)
+    Process.register(self(), @listener)
+    :ok = Registry.register(@registry, :held, :value)
+    holder = holder(:other)
+    waiter = waiter()
+    {:error, :not_found} = Registry.lookup(@registry, {:racefree_fault, place})
+    provoked = provoke(place, holder)
+    stopped = receive do: ({:DOWN, ^watch, :process, ^owner, reason} -> reason)
+    waited = receive do: ({:waited, ^waiter, answer} -> answer)
+    await_restart(owner)
+
+    %{
+      provoked: provoked,
+      stopped: stopped,
+      waited: waited,
+      after_restart: {Registry.lookup(@registry, :held), Registry.lookup(@registry, :other)},
+      works:
+        {Registry.register(@registry, :held, 2),
+         Registry.lookup(@registry, :held) == {:ok, self(), 2}}
+    }
+  end
+
+  @doc "A second loading of the module, while a registry is in use."
+  def load_again do
+    {:ok, _supervisor} = start()
+    :ok = Registry.register(@registry, :held, :value)
+    loaded = :code.load_file(Racefree.Native)
+    %{loaded: loaded, found: found()}
+  end
+
+  @doc "The module leaves the machine and comes back with the next call."
+  def purge do
+    {:ok, _supervisor} = start()
+    :ok = Registry.register(@registry, :held, :value)
+    holder = holder(:other)
+    true = :code.delete(Racefree.Native)
+    _ = :code.purge(Racefree.Native)
+    found = found()
+    Process.exit(holder, :kill)
+    # Found dead, whether or not its `down` came; a new registration would find out otherwise.
+    %{found: found, cleaned_up: Registry.lookup(@registry, :other)}
+  end
+
+  defp found do
+    with {:ok, pid, :value} <- Registry.lookup(@registry, :held), do: {:ok, pid == self()}
+  end
+
+  @doc "What `start_link` returns."
+  def start_alone do
+    Process.flag(:trap_exit, true)
+    Registry.start_link(name: @registry)
+  end
+
+  defp start do
+    parent = self()
+
+    # The supervisor must not die with a scenario's caller, nor trap its exits.
+    spawn(fn ->
+      send(
+        parent,
+        Supervisor.start_link([{Registry, name: @registry, listeners: [@listener]}],
+          strategy: :one_for_one
+        )
+      )
+
+      receive do: (:never -> :ok)
+    end)
+
+    receive do: ({:ok, supervisor} -> {:ok, supervisor})
+  end
+
+  defp holder(key) do
+    parent = self()
+
+    pid =
+      spawn(fn ->
+        send(parent, {:registered, Registry.register(@registry, key)})
+        receive do: (:never -> :ok)
+      end)
+
+    receive do: ({:registered, :ok} -> pid)
+  end
+
+  # Waits for a start that never ends.
+  defp waiter do
+    parent = self()
+
+    spawn(fn ->
+      Registry.ensure_started(@registry, :started, fn ->
+        send(parent, :leading)
+        receive do: (:never -> :ok)
+      end)
+    end)
+
+    receive do: (:leading -> :ok)
+
+    waiter =
+      spawn(fn ->
+        send(
+          parent,
+          {:waited, self(),
+           Registry.ensure_started(@registry, :started, fn -> :ignore end, :infinity)}
+        )
+      end)
+
+    await_waiting(waiter)
+    waiter
+  end
+
+  defp await_waiting(pid) do
+    unless Process.info(pid, :status) == {:status, :waiting}, do: await_waiting(pid)
+  end
+
+  defp provoke(:call, _holder), do: Registry.lookup(@registry, :held)
+  defp provoke(:down, holder), do: Process.exit(holder, :kill)
+  # An event for the listener.
+  defp provoke(:janitor, _holder), do: Registry.register(@registry, :third)
+
+  defp await_restart(former) do
+    case Process.whereis(@registry) do
+      pid when is_pid(pid) and pid != former -> :sys.get_state(pid)
+      _not_yet -> await_restart(former)
+    end
+  end
+end
