@@ -19,7 +19,7 @@ use crate::sync::{Arc, Mutex, MutexGuard};
 const KEY_INLINE_BYTES: usize = 24;
 
 /// A table below this capacity is not worth shrinking.
-const SHRINK_CAPACITY_MIN: usize = 64;
+const SHRINK_CAPACITY_MIN: usize = 16;
 
 pub(super) struct Entry<P: Platform> {
     pub(super) key: SmallVec<[u8; KEY_INLINE_BYTES]>,

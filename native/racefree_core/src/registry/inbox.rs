@@ -53,7 +53,6 @@ pub(super) struct Answer<P: Platform> {
 pub(super) type RecipientOf<P> = Recipient<<P as Platform>::Pid, <P as Platform>::Tag>;
 
 impl<P: Platform> Inbox<P> {
-    #[expect(clippy::new_ret_no_self, reason = "an inbox is shared from its first moment")]
     pub fn new() -> Arc<Self> {
         let state = State { downs: Backlog::new(), jobs: Backlog::new(), janitor: JanitorIs::Working, stirred: false };
         Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new() })

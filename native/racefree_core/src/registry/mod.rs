@@ -5,6 +5,8 @@
 //!
 //! Left out on purpose: terms (keys are bytes, values are cargo), liveness at lookup (the caller asks the virtual machine last, see [`Registry::evict`]), other nodes.
 
+#![allow(clippy::type_complexity, reason = "two associated types in a result are complex to the lint only")]
+
 mod backlog;
 mod entry;
 mod error;

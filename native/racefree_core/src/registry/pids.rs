@@ -19,7 +19,7 @@ use super::status::{Status, StatusWord};
 use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// A table below this capacity is not worth shrinking.
-const SHRINK_CAPACITY_MIN: usize = 64;
+const SHRINK_CAPACITY_MIN: usize = 16;
 
 pub(super) struct Pids<P: Platform> {
     shards: Box<[PidShard<P>]>,

@@ -36,7 +36,6 @@ impl<P: Platform> Registry<P> {
         Ok(removal)
     }
 
-    #[expect(clippy::type_complexity, reason = "the attempt of a public operation, spelled once")]
     fn try_begin_remove(
         &self,
         hash: u64,

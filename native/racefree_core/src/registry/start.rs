@@ -51,7 +51,6 @@ impl<P: Platform> Registry<P> {
         self.guarded(|| self.watched(caller, pid, tag, |tag| self.try_enter(hash, key, pid, tag)))?.ok_or(EnterError::NoProcess)
     }
 
-    #[expect(clippy::type_complexity, reason = "the attempt of a public operation, spelled once")]
     fn try_enter(
         &self,
         hash: u64,

@@ -119,7 +119,7 @@ pub(super) fn give_back(registry: &Registry<World>, key: &[u8], held: Held, valu
             registry.unsubscribe(pid, id);
             Some(Step::Unsubscribe { stamp: id.stamp })
         }
-        Held::Lead(lead) if value % 2 == 0 => Some(Step::Resign { lead: lead.lead, seen: lead_seen(registry.resign(lead)) }),
+        Held::Lead(lead) if value.is_multiple_of(2) => Some(Step::Resign { lead: lead.lead, seen: lead_seen(registry.resign(lead)) }),
         Held::Lead(lead) => Some(Step::Abandon { lead: lead.lead, reason: value, seen: lead_seen(registry.abandon(lead, value)) }),
         Held::Wait(pid, id) => Some(Step::Cancel { stamp: id.stamp, seen: registry.cancel_wait(pid, id) }),
         Held::Removal(id) => {

@@ -124,7 +124,7 @@ impl Actor<'_> {
             8 => self.record(key, |registry| Some(driver::begin_remove(registry, name, pid, number))),
             9 => {
                 let Some(Held::Lead(lead)) = self.held[key].iter().rfind(|held| matches!(held, Held::Lead(_))).copied() else { return };
-                let started = self.killed.last().map(|(pid, _)| *pid).filter(|_| number % 4 == 0).unwrap_or(pid);
+                let started = self.killed.last().map(|(pid, _)| *pid).filter(|_| number.is_multiple_of(4)).unwrap_or(pid);
                 self.record(key, |registry| Some(driver::publish(registry, name, lead, started, number)));
             }
             10 => {
@@ -154,17 +154,18 @@ fn role_of(step: &Step) -> Option<(Pid, Role)> {
     }
 }
 
-/// Runs threads against one registry and checks what they saw.
-fn play(seed: u64, actions: usize) {
-    let registry = World::registry(2, Events::Silent);
-    let clock = AtomicU64::new(1);
+/// What one thread leaves: the history of each key, its waits, whom it killed when.
+type Traces = ([Vec<Record>; KEYS.len()], Vec<(u32, usize, u64)>, Vec<(Pid, u64)>);
+
+/// Runs threads, and a janitor, against one registry.
+fn run(seed: u64, actions: usize, registry: &Arc<Registry<World>>, clock: &AtomicU64) -> [Traces; THREADS as usize] {
     let pids = [const { AtomicU32::new(0) }; THREADS as usize];
     pids.iter().zip(0..).for_each(|(own, pid)| own.store(pid, Ordering::SeqCst));
     let barrier = Barrier::new(THREADS as usize + 1);
     let is_over = AtomicBool::new(false);
-    let (actors, mut janitor) = std::thread::scope(|scope| {
+    let (traces, mut janitor) = std::thread::scope(|scope| {
         let cleaner = scope.spawn(|| {
-            let mut janitor = Janitor::new(Arc::clone(&registry));
+            let mut janitor = Janitor::new(Arc::clone(registry));
             barrier.wait();
             while !is_over.load(Ordering::SeqCst) {
                 janitor.step();
@@ -173,7 +174,7 @@ fn play(seed: u64, actions: usize) {
             janitor
         });
         let threads = [0, 1, 2].map(|thread: u32| {
-            let (registry, clock, barrier, pids) = (&*registry, &clock, &barrier, &pids);
+            let (barrier, pids) = (&barrier, &pids);
             scope.spawn(move || {
                 let (held, history) = Default::default();
                 let dice = Dice(seed ^ (u64::from(thread) << 56));
@@ -184,47 +185,53 @@ fn play(seed: u64, actions: usize) {
                 (actor.history, actor.waits, actor.killed)
             })
         });
-        let actors = threads.map(|thread| thread.join().unwrap());
+        let traces = threads.map(|thread| thread.join().unwrap());
         is_over.store(true, Ordering::SeqCst);
-        (actors, cleaner.join().unwrap())
+        (traces, cleaner.join().unwrap())
     });
     settle(&mut janitor);
+    traces
+}
+
+/// Lets threads run and checks what they saw.
+fn play(seed: u64, actions: usize) {
+    let registry = World::registry(2, Events::Silent);
+    let clock = AtomicU64::new(1);
+    let traces = run(seed, actions, &registry, &clock);
     roles_match_links(&registry);
 
     let mut histories: [Vec<Record>; KEYS.len()] = Default::default();
     let (mut waits, mut killed) = (Vec::new(), BTreeMap::new());
-    for (history, own_waits, own_killed) in actors {
+    for (history, own_waits, own_killed) in traces {
         histories.iter_mut().zip(history).for_each(|(all, own)| all.extend(own));
         waits.extend(own_waits);
-        own_killed.into_iter().for_each(|(pid, called)| {
-            killed.entry(pid).and_modify(|first: &mut u64| *first = called.min(*first)).or_insert(called);
-        });
+        for (pid, called) in own_killed {
+            let first = killed.entry(pid).or_insert(called);
+            *first = called.min(*first);
+        }
     }
+    let end = clock.load(Ordering::SeqCst);
     for (key, mut history) in histories.into_iter().enumerate() {
-        let (end, mut roles) = (clock.load(Ordering::SeqCst), Vec::new());
+        let mut roles = Vec::new();
         for role in history.iter().filter_map(|record| role_of(&record.step)) {
             if !roles.contains(&role) {
                 roles.push(role);
             }
         }
         for (pid, role) in roles {
-            if let Some(called) = killed.get(&pid) {
-                history.push(Record { called: *called, returned: end, step: Step::Bury { pid, role } });
-            }
+            let buried = killed.get(&pid).map(|called| Record { called: *called, returned: end, step: Step::Bury { pid, role } });
+            history.extend(buried);
         }
-        for pid in (0..1000).map(Pid).filter(|pid| !killed.contains_key(pid)) {
-            for (tag, notice) in registry.platform().peek(pid) {
-                let Some((_, _, stamp)) = waits.iter().find(|(own, own_key, _)| (*own, *own_key) == (tag, key)) else { continue };
+        for (tag, own_key, stamp) in &waits {
+            for (_, notice) in registry.platform().peek(*tag).into_iter().filter(|(pid, _)| *own_key == key && !killed.contains_key(pid)) {
                 history.push(Record { called: end + 1, returned: end + 2, step: Step::Receive { stamp: *stamp, seen: Told::of(&notice) } });
             }
         }
         let seen = driver::lookup(&registry, KEYS[key]).0;
-        if let Step::Lookup { seen: Ok((pid, ..)) } = seen {
-            assert!(!killed.contains_key(&pid), "seed {seed:#x}: a dead process holds a key after the clean-up");
-        }
+        let holder = if let Step::Lookup { seen: Ok((pid, ..)) } = seen { Some(pid) } else { None };
+        assert!(holder.is_none_or(|pid| !killed.contains_key(&pid)), "seed {seed:#x}: a dead process holds a key after the clean-up");
         history.push(Record { called: end + 3, returned: end + 4, step: seen });
         let complete = |state: &KeyModel| state.told().all(|(_, pid, _)| killed.contains_key(&pid));
-        history.sort_by_key(|record| record.called);
         assert!(is_linearizable(&KeyModel::silent(), &history, complete), "seed {seed:#x}: no order explains {history:?}");
     }
 }

@@ -132,7 +132,7 @@ impl Twin {
             Publish => {
                 let Some(Held::Lead(lead)) = self.pick(key, number, |held| matches!(held, Held::Lead(_))) else { return };
                 // Now and then a process that is dead.
-                let started = self.unburied.last().copied().filter(|_| number % 4 == 0).unwrap_or(pid);
+                let started = self.unburied.last().copied().filter(|_| number.is_multiple_of(4)).unwrap_or(pid);
                 self.done(key, driver::publish(&registry, name, lead, started, number));
             }
             GiveBack => {
@@ -177,7 +177,8 @@ impl Twin {
     }
 
     fn subscribe(&mut self, key: usize, pid: Pid, number: u32) {
-        let current = self.registry.lookup(KEYS[key]).ok().map(|live| Held::Generation(live.generation)).filter(|_| number % 5 != 0);
+        let current =
+            self.registry.lookup(KEYS[key]).ok().map(|live| Held::Generation(live.generation)).filter(|_| !number.is_multiple_of(5));
         let known = current.or_else(|| self.pick(key, number, |held| matches!(held, Held::Generation(_))));
         let generation = if let Some(Held::Generation(generation)) = known { generation } else { Generation(1) };
         let tag = self.tags.len() as u32;

@@ -96,9 +96,9 @@ impl World {
         own.into_iter().map(|(_, tag, notice)| (tag, notice)).collect()
     }
 
-    /// What was sent to a process, left where it is.
-    pub(super) fn peek(&self, pid: Pid) -> Vec<(Tag, Notice<Pid, Value>)> {
-        self.state().mail.iter().filter(|(to, _, _)| *to == pid).map(|(_, tag, notice)| (*tag, notice.clone())).collect()
+    /// What was sent with a tag, left where it is.
+    pub(super) fn peek(&self, tag: Tag) -> Vec<(Pid, Notice<Pid, Value>)> {
+        self.state().mail.iter().filter(|(_, own, _)| *own == tag).map(|(to, _, notice)| (*to, notice.clone())).collect()
     }
 
     pub(super) fn take_events(&self) -> Vec<Event<Pid, Value>> {
