@@ -16,11 +16,13 @@ pub use faults::{CrashKind, CrashSide, FaultRates, Lie, PlannedCrash};
 use directory::{Directory, Entry, InodeIndex};
 use fastrand::Rng;
 use inode::Inode;
+use racefree_core::store::Clock;
 use racefree_core::store::vfs::{Vfs, VfsFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 const STALL_NANOSECONDS: u64 = 10_000_000_000;
 const OPERATION_NANOSECONDS_MAX: u64 = 200_000;
@@ -125,6 +127,11 @@ impl Machine {
         self.state().planned = planned;
     }
 
+    /// Takes the plan back.
+    pub fn take_plan(&self) -> Option<PlannedCrash> {
+        self.state().planned.take()
+    }
+
     /// The planned crash, if it came since it was asked last.
     pub fn take_crash(&self) -> Option<CrashKind> {
         self.state().crashed.take()
@@ -174,6 +181,18 @@ impl Machine {
         self.state().breaches.clone()
     }
 
+    /// Lets virtual time pass.
+    pub fn advance(&self, duration: Duration) {
+        self.state().clock_nanoseconds += u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2);
+    }
+
+    /// Adds a line to the trace, if there is one.
+    pub fn tell(&self, text: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.state().trace {
+            trace.push(text());
+        }
+    }
+
     pub fn start_trace(&self) {
         self.state().trace = Some(Vec::new());
     }
@@ -211,6 +230,12 @@ impl Machine {
         if let Some(index) = state.directory.file(path) {
             state.inodes[index].flip_bit(offset, bit);
         }
+    }
+}
+
+impl Clock for Machine {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.clock_nanoseconds())
     }
 }
 
