@@ -16,12 +16,19 @@ struct Arguments {
 enum Lane {
     /// Run the store on a simulated disk, or replay one seed with all that happened.
     Store(lanes::seeds::Arguments),
+    /// Kill a process that writes to a real disk, and compare what it leaves with what it announced.
+    Kills(lanes::kills::Arguments),
+    /// The process that `kills` kills.
+    #[command(hide = true)]
+    Worker(lanes::kills::Work),
 }
 
 /// 0 all is well, 1 something was found, 2 bad usage (from the parser).
 fn main() -> ExitCode {
     let found = match Arguments::parse().lane {
         Lane::Store(arguments) => lanes::seeds::run(&arguments),
+        Lane::Kills(arguments) => lanes::kills::run(&arguments),
+        Lane::Worker(work) => lanes::kills::work(&work),
     };
     match found {
         lanes::Outcome::Clean => ExitCode::SUCCESS,

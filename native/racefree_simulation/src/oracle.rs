@@ -137,11 +137,12 @@ impl Oracle {
         &self.newest
     }
 
-    /// How many events there are: the position that is announced durable by [`Oracle::announce`].
-    pub fn position(&self) -> usize {
-        self.events.len()
+    /// How many transactions were committed since the store was opened.
+    pub fn commits(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::Commit { .. })).count()
     }
 
+    /// Returns the position after the event, to be given to [`Oracle::announce`] once it is durable.
     pub fn push(&mut self, event: Event) -> usize {
         self.newest.apply(&event);
         self.events.push(event);
@@ -226,7 +227,9 @@ impl Oracle {
         }
         let durable = self.durable_lsn();
         match nearest {
-            None => Err(format!("the store is at lsn {}, and {durable} was announced durable, {} committed", observed.lsn, self.newest.lsn)),
+            None => {
+                Err(format!("the store is at lsn {}, and {durable} was announced durable, {} committed", observed.lsn, self.newest.lsn))
+            }
             Some(nearest) => Err(format!("at lsn {} (announced {durable}): {}", observed.lsn, difference(&nearest, observed))),
         }
     }
@@ -262,7 +265,8 @@ fn kind(log: Option<&LogState>) -> String {
 }
 
 fn summary(log: &LiveLog) -> String {
-    let offsets: Vec<String> = log.records.iter().map(|(offset, payload)| format!("{}.{}({})", offset.tx, offset.op, payload.len())).collect();
+    let offsets: Vec<String> =
+        log.records.iter().map(|(offset, payload)| format!("{}.{}({})", offset.tx, offset.op, payload.len())).collect();
     let meta = log.meta.as_ref().map(|(lsn, meta)| format!("{lsn}({})", meta.len()));
     format!("trimmed {}.{} meta {meta:?} records [{}]", log.trimmed.tx, log.trimmed.op, offsets.join(" "))
 }

@@ -79,8 +79,8 @@ impl Profile {
             payload_bytes_max,
             options: options(rng, payload_bytes_max),
             rates: rates(rng),
-            lifetimes: rng.u8(1..=4),
-            steps: rng.u16(10..120),
+            lifetimes: rng.u8(1..=6),
+            steps: [30, 100, 300, 600][rng.usize(0..4)],
             interrupt_rate: [0, 0, 100, 400][rng.usize(0..4)],
         }
     }

@@ -61,6 +61,7 @@ fn probe(machine: &Machine) -> bool {
 fn use_store(store: &Store<Process>, report: &RecoveryReport) {
     // Either may find damage that opening does not look for.
     observe(store, &report.pending_removals).ok();
+    store.verify().ok();
 }
 
 fn options() -> Options {

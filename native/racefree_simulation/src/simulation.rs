@@ -84,7 +84,8 @@ pub fn run(seed: u64, settings: &Settings) -> Result<Summary, Violation> {
     }
     machine.set_lies(settings.lies.clone());
     let mut simulation = Simulation::new(seed, machine.clone());
-    let verdict = catch_unwind(AssertUnwindSafe(|| simulation.run())).unwrap_or_else(|panic| Err(format!("a panic: {}", panic_text(&*panic))));
+    let verdict =
+        catch_unwind(AssertUnwindSafe(|| simulation.run())).unwrap_or_else(|panic| Err(format!("a panic: {}", panic_text(&*panic))));
     // An interrupt holds the client, and the client the machine.
     machine.set_interrupt(None);
     match verdict {
@@ -156,7 +157,8 @@ impl Simulation {
         }
         self.machine.set_rates(FaultRates::default());
         let process = self.machine.process();
-        let opened = open(&process, &self.machine, &self.profile.options).map_err(|error| format!("no fault, and the store does not open: {error:?}"))?;
+        let opened = open(&process, &self.machine, &self.profile.options)
+            .map_err(|error| format!("no fault, and the store does not open: {error:?}"))?;
         let state = checked_state(&opened.store, &opened.report)?;
         self.machine.tell(|| format!("opened at lsn {}: {:?}", state.lsn, opened.report));
         if self.end == End::Drained {
@@ -226,12 +228,13 @@ impl Simulation {
 
     /// The life of one process, up to its end.
     fn live(&mut self, process: &Process, opened: Opened<Process>) -> Verdict {
-        let client = Client::new(self.machine.clone(), opened.store, std::mem::take(&mut self.oracle), self.profile.clone(), self.rng.fork());
+        let client =
+            Client::new(self.machine.clone(), opened.store, std::mem::take(&mut self.oracle), self.profile.clone(), self.rng.fork());
         let client = Arc::new(Mutex::new(client));
-        let mut life = Life { client, flusher: opened.flusher, keeper: opened.keeper, problem: Arc::default(), commits: 0 };
+        let mut life = Life { client, flusher: opened.flusher, keeper: opened.keeper, problem: Arc::default() };
         self.machine.set_rates(self.profile.rates);
         if self.rng.u8(0..3) > 0 {
-            self.plan_crash(1 + u64::from(self.profile.steps) * 3);
+            self.plan_crash(1 + u64::from(self.profile.steps));
         }
         life.interrupt(&self.machine, self.profile.interrupt_rate, self.rng.fork());
         let (actions, flushes, keeps) = (self.rng.u8(1..20), self.rng.u8(0..8), self.rng.u8(0..8));
@@ -256,7 +259,7 @@ impl Simulation {
                 steps_left = steps_left.min(5);
             }
         }
-        let verdict = self.end_life(process, &mut life);
+        let verdict = self.end_life(&mut life);
         self.machine.set_interrupt(None);
         self.machine.plan_crash(None);
         verdict?;
@@ -264,7 +267,7 @@ impl Simulation {
     }
 
     /// Brings a life to its end in one of several ways.
-    fn end_life(&mut self, process: &Process, life: &mut Life) -> Verdict {
+    fn end_life(&mut self, life: &mut Life) -> Verdict {
         self.end = End::Unsettled;
         let is_over = self.machine.has_crashed() || life.lock().store().failure().is_some();
         if is_over {
@@ -283,7 +286,7 @@ impl Simulation {
                 life.run_until(&self.machine, Progress::Idle)?;
                 if life.is_quiet(&self.machine) {
                     life.lock().check_quiet()?;
-                    self.check_whole(process, life)?;
+                    self.check_whole(life)?;
                 }
             }
             _ => {}
@@ -292,24 +295,39 @@ impl Simulation {
     }
 
     /// With all work done: what the store shows is everything, and every byte of it passes.
-    fn check_whole(&mut self, _process: &Process, life: &Life) -> Verdict {
+    fn check_whole(&mut self, life: &Life) -> Verdict {
         self.machine.set_rates(FaultRates::default());
         self.machine.plan_crash(None);
-        let client = life.lock();
+        let mut client = life.lock();
+        client.drop_readers();
         let newest = client.oracle().newest();
-        let removing: Vec<Box<[u8]>> = newest.logs.keys().filter(|key| newest.live(key).is_none()).map(|key| key.as_slice().into()).collect();
+        let removing: Vec<Box<[u8]>> =
+            newest.logs.keys().filter(|key| newest.live(key).is_none()).map(|key| key.as_slice().into()).collect();
         let state = observe(client.store(), &removing).map_err(|(log, error)| format!("reading {log}: {error:?}"))?;
-        client.oracle().accept_whole(&state)
+        client.oracle().accept_whole(&state)?;
+        let verified = client.store().verify().map_err(|failure| format!("verification: {failure}"))?;
+        if let Some(problem) = verified.problems.first() {
+            return Err(format!("a sound store does not verify: {problem:?}"));
+        }
+        let info = client.store().info();
+        if info.logs != state.logs.len() {
+            return Err(format!("{} logs are counted, and {} are there", info.logs, state.logs.len()));
+        }
+        if info.pinned_bytes > 0 {
+            return Err(format!("{} bytes are held by readers, and there are none", info.pinned_bytes));
+        }
+        self.summary.packs += info.pack_files;
+        Ok(())
     }
 
     /// Ends the process, and perhaps the machine, and keeps what was announced.
     fn bury(&mut self, process: &Process, life: Life) -> Verdict {
         let crash = self.machine.take_crash();
         self.summary.crashes += u64::from(crash.is_some());
-        let Life { client, flusher, keeper, problem, commits } = life;
-        self.summary.commits += commits;
+        let Life { client, flusher, keeper, problem } = life;
         let client = Arc::into_inner(client).ok_or("somebody holds the client")?.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (oracle, verdict) = client.end();
+        self.summary.commits += oracle.commits() as u64;
         self.oracle = oracle;
         drop((flusher, keeper));
         if let Some(problem) = lock(&problem).take() {
@@ -368,7 +386,6 @@ struct Life {
     keeper: Keeper<Process>,
     /// Found while a background step was under way.
     problem: Arc<Mutex<Option<String>>>,
-    commits: u64,
 }
 
 impl Life {

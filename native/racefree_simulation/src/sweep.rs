@@ -47,7 +47,8 @@ pub fn sweep(seeds: Range<u64>, settings: &Settings, jobs: usize, stop: Stop, mu
     let workers: Vec<std::sync::Arc<Worker>> = (0..jobs.max(1))
         .map(|_| {
             let worker = std::sync::Arc::new(Worker { seed: AtomicU64::new(seeds.start), started: AtomicU64::new(0) });
-            let (own, next, is_stopped, results, settings) = (worker.clone(), next.clone(), is_stopped.clone(), results.clone(), settings.clone());
+            let (own, next, is_stopped, results, settings) =
+                (worker.clone(), next.clone(), is_stopped.clone(), results.clone(), settings.clone());
             let end = seeds.end;
             std::thread::spawn(move || {
                 while !is_stopped.load(Ordering::Relaxed) {
@@ -88,7 +89,9 @@ pub fn sweep(seeds: Range<u64>, settings: &Settings, jobs: usize, stop: Stop, mu
             told = Instant::now();
             report(sweep.seeds);
             let now = milliseconds(begun.elapsed());
-            let is_hung = |worker: &&std::sync::Arc<Worker>| now.saturating_sub(worker.started.load(Ordering::Relaxed)) > milliseconds(SEED_DURATION_MAX);
+            let is_hung = |worker: &&std::sync::Arc<Worker>| {
+                now.saturating_sub(worker.started.load(Ordering::Relaxed)) > milliseconds(SEED_DURATION_MAX)
+            };
             if let Some(worker) = workers.iter().find(is_hung) {
                 sweep.hung = Some(worker.seed.load(Ordering::Relaxed));
                 break;

@@ -1,10 +1,11 @@
 //! Real file systems that run full or turn read-only under an open store. Mounting takes root: without it a test says that it did nothing.
 
+use racefree_core::store::disk::{Disk, MonotonicClock};
 use racefree_core::store::{
-    AppendError, Disk, Level, Log, Lsn, Next, Offset, OpenError, ReadLimit, ReadRange, Record, Source, Store, WaitError, Write as Part,
+    AppendError, Level, Log, Lsn, Next, Offset, OpenError, ReadLimit, ReadRange, Record, Source, Store, WaitError, Write as Part,
 };
 use racefree_simulation::process::kills::folder;
-use racefree_simulation::process::{SystemClock, options};
+use racefree_simulation::process::options;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,7 +87,7 @@ fn check(log: &Log<Disk>, lsn: Lsn) {
 
 /// Commits until the store fails; what was announced durable, and what was committed.
 fn fill(dir: &Path, mut disturb: impl FnMut(Lsn)) -> (Lsn, Lsn) {
-    let opened = Store::open(Disk, dir, options(), Box::new(SystemClock::start())).unwrap();
+    let opened = Store::open(Disk, dir, options(), Box::new(MonotonicClock::default())).unwrap();
     let (store, flusher, keeper) = (opened.store, opened.flusher, opened.keeper);
     let threads = [std::thread::spawn(move || flusher.run()), std::thread::spawn(move || keeper.run())];
     let log = store.log(b"log").unwrap();
@@ -124,7 +125,7 @@ fn keeps_what_was_announced_on_a_full_disk() {
     assert!(announced > 5, "{announced}");
     // There must be room for what recovery writes.
     run(&words(&["mount", "-o", "remount,size=8m", mounted.path().to_str().unwrap()])).unwrap();
-    let store = Store::open(Disk, &mounted.store(), options(), Box::new(SystemClock::start())).unwrap().store;
+    let store = Store::open(Disk, &mounted.store(), options(), Box::new(MonotonicClock::default())).unwrap().store;
     let recovered = store.visible_lsn();
     assert!((announced..=committed).contains(&recovered), "{announced} {recovered} {committed}");
     check(&store.find(b"log").unwrap(), recovered);
@@ -151,7 +152,7 @@ fn keeps_what_was_announced_when_the_file_system_turns_read_only() {
             std::fs::write(&trigger, "racefree").unwrap();
         }
     });
-    let refused = Store::open(Disk, &mounted.store(), options(), Box::new(SystemClock::start()));
+    let refused = Store::open(Disk, &mounted.store(), options(), Box::new(MonotonicClock::default()));
     assert!(matches!(refused.map(|_| ()), Err(OpenError::Io(_))), "no store on a read-only file system");
     let (store, _) = Store::open_read_only(Disk, &mounted.store(), options()).unwrap();
     let found = store.visible_lsn();

@@ -42,6 +42,8 @@ fn opens_what_nobody_changed() {
     for seed in 0..50 {
         assert!(open_changed(seed, &[]), "seed {seed}");
     }
-    let kinds = |extension: &str| (0..50).any(|seed| sound_store(seed).image().keys().any(|path| path.extension().is_some_and(|found| found == extension)));
+    let kinds = |extension: &str| {
+        (0..50).any(|seed| sound_store(seed).image().keys().any(|path| path.extension().is_some_and(|found| found == extension)))
+    };
     assert!(kinds("wal") && kinds("pack"), "the stores have all kinds of files");
 }

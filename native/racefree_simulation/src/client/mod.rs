@@ -101,6 +101,10 @@ impl Client {
         self.machine.tell(text);
     }
 
+    pub fn drop_readers(&mut self) {
+        self.readers.clear();
+    }
+
     pub fn machine(&self) -> &Machine {
         &self.machine
     }

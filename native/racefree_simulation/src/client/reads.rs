@@ -168,7 +168,9 @@ impl Client {
     fn judge(&self, question: &Question, answer: Result<Contents, ReadError>, expected: &LiveLog, lsn: Lsn) -> Verdict {
         let Question { after, upto, limit, .. } = *question;
         let (found, next) = match answer {
-            Ok(_) if after < expected.trimmed && after < upto => return Err(format!("{question:?}: a read below {:?} was answered", expected.trimmed)),
+            Ok(_) if after < expected.trimmed && after < upto => {
+                return Err(format!("{question:?}: a read below {:?} was answered", expected.trimmed));
+            }
             Ok(contents) => contents,
             Err(ReadError::Trimmed { after: first }) if after < expected.trimmed && first == expected.trimmed => return Ok(()),
             Err(ReadError::Cold) if question.source == Source::Memory => return Ok(()),
@@ -177,7 +179,9 @@ impl Client {
         };
         let wanted = if after < upto { expected.range(after, upto, lsn) } else { &[] };
         let is_prefix = wanted.starts_with(&found);
-        let offsets = |records: &[(Offset, Payload)]| records.iter().map(|(offset, _)| format!("{}.{}", offset.tx, offset.op)).collect::<Vec<_>>().join(" ");
+        let offsets = |records: &[(Offset, Payload)]| {
+            records.iter().map(|(offset, _)| format!("{}.{}", offset.tx, offset.op)).collect::<Vec<_>>().join(" ")
+        };
         let tell = || Err(format!("{question:?} at lsn {lsn}: wanted [{}], found [{}] and {next:?}", offsets(wanted), offsets(&found)));
         if !is_prefix {
             return tell();

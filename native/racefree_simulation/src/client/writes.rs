@@ -1,10 +1,10 @@
 //! Leases and transactions.
 
 use super::{Client, Handle, OpenTransaction, Verdict};
+use crate::disk::Process;
 use crate::oracle::{Event, Key, LogWrites, Payload};
 use racefree_core::store::{AppendError, Appended, CommitError, Committed, Lease, LogError, Lsn, Offset, Record, Write};
-
-use crate::disk::Process;
+use std::collections::BTreeMap;
 
 /// What one append asks for.
 struct Batch {
@@ -85,8 +85,15 @@ impl Client {
         }
     }
 
+    /// Without an open transaction: a repeat, or a transaction that writes nothing and only moves the cut.
     fn commit_again(&mut self) -> Verdict {
         let committed = self.oracle.newest().lsn;
+        if (committed == 0 || self.rng.bool())
+            && let Some(lsn) = self.lsn_next()
+        {
+            self.open = Some(OpenTransaction { lsn, writes: BTreeMap::new() });
+            return self.commit();
+        }
         if committed == 0 {
             return Ok(());
         }
@@ -128,7 +135,7 @@ impl Client {
         let forgets_lease = self.rng.u8(0..12) == 0;
         let outcome = self.transact_parts(lsn, &parts, forgets_lease);
         let is_fenced = forgets_lease && parts.iter().any(|(_, handle, _)| handle.lease.is_some());
-        let mut writes = std::collections::BTreeMap::new();
+        let mut writes = BTreeMap::new();
         for (key, handle, batch) in parts {
             self.handles.insert(key.clone(), handle);
             writes.insert(key, batch.expected);
@@ -242,7 +249,7 @@ impl Client {
     }
 
     fn stage(&mut self, lsn: Lsn, key: &Key, expected: LogWrites) {
-        let open = self.open.get_or_insert_with(|| OpenTransaction { lsn, writes: std::collections::BTreeMap::new() });
+        let open = self.open.get_or_insert_with(|| OpenTransaction { lsn, writes: BTreeMap::new() });
         let writes = open.writes.entry(key.clone()).or_default();
         writes.records.extend(expected.records);
         if expected.meta.is_some() {

@@ -1,5 +1,6 @@
 //! One file for each lane.
 
+pub(crate) mod kills;
 pub(crate) mod seeds;
 
 /// What a lane came to.

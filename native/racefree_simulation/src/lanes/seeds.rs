@@ -59,6 +59,12 @@ fn run_all(arguments: &Arguments) -> Outcome {
     if let Some(seed) = found.hung {
         say(format_args!("seed {seed} does not end\nreplay it with: bin/soak store --seed {seed}"));
     }
-    say(format_args!("{} seeds in {:.1} s, {} violations\n{:?}", found.seeds, begun.elapsed().as_secs_f64(), found.violations.len(), found.summary));
+    say(format_args!(
+        "{} seeds in {:.1} s, {} violations\n{:?}",
+        found.seeds,
+        begun.elapsed().as_secs_f64(),
+        found.violations.len(),
+        found.summary
+    ));
     if found.is_clean() { Outcome::Clean } else { Outcome::Found }
 }

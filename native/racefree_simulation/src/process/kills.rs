@@ -1,8 +1,9 @@
 //! The process that kills, remembers what was announced, and compares.
 
+use super::options;
 use super::script::{self, LOGS};
-use super::{SystemClock, options};
-use racefree_core::store::{Disk, Level, Lsn, Next, Offset, ReadLimit, ReadRange, Source, Store};
+use racefree_core::store::disk::{Disk, MonotonicClock};
+use racefree_core::store::{Level, Lsn, Next, Offset, ReadLimit, ReadRange, Source, Store};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -98,7 +99,7 @@ impl Kills {
     /// Opens what the dead process left, and compares it with the script.
     fn compare(&self, round: u64, announced: Lsn) -> Result<Lsn, String> {
         let store = if round.is_multiple_of(2) {
-            Store::open(Disk, &self.dir, options(), Box::new(SystemClock::start())).map_err(|error| format!("open: {error}"))?.store
+            Store::open(Disk, &self.dir, options(), Box::new(MonotonicClock::default())).map_err(|error| format!("open: {error}"))?.store
         } else {
             Store::open_read_only(Disk, &self.dir, options()).map_err(|error| format!("open read-only: {error}"))?.0
         };
@@ -141,8 +142,11 @@ pub(super) fn compare_logs(store: &Store<Disk>, seed: u64, lsn: Lsn) -> Result<(
     let first = trims.iter().map(|trimmed| trimmed.tx).min().unwrap_or(0);
     let expected = script::expected(seed, first, lsn);
     for (index, trimmed) in trims.iter().enumerate() {
-        let wanted: Vec<(Offset, &[u8])> =
-            expected.records[index].iter().filter(|(offset, _)| offset > trimmed).map(|(offset, payload)| (*offset, payload.as_slice())).collect();
+        let wanted: Vec<(Offset, &[u8])> = expected.records[index]
+            .iter()
+            .filter(|(offset, _)| offset > trimmed)
+            .map(|(offset, payload)| (*offset, payload.as_slice()))
+            .collect();
         let Ok(log) = store.find(&script::key(index)) else {
             if wanted.is_empty() {
                 continue;

@@ -7,25 +7,7 @@ pub mod kills;
 mod script;
 pub mod worker;
 
-use racefree_core::store::{Clock, Options, SyncPolicy};
-use std::time::{Duration, Instant};
-
-/// The clock of the machine.
-pub struct SystemClock {
-    begun: Instant,
-}
-
-impl SystemClock {
-    pub fn start() -> Self {
-        Self { begun: Instant::now() }
-    }
-}
-
-impl Clock for SystemClock {
-    fn now(&self) -> Duration {
-        self.begun.elapsed()
-    }
-}
+use racefree_core::store::{Options, SyncPolicy};
 
 /// Small limits, so that a few milliseconds reach packs and merges.
 pub fn options() -> Options {

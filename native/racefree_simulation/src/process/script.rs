@@ -61,7 +61,7 @@ pub(super) struct Expected {
 
 pub(super) fn expected(seed: u64, first: Lsn, lsn: Lsn) -> Expected {
     let mut expected = Expected { records: vec![Vec::new(); LOGS], metas: vec![None; LOGS] };
-    for tx in first..=lsn {
+    for tx in first.max(1)..=lsn {
         for part in transaction(seed, tx) {
             let records = part.payloads.into_iter().zip(0..).map(|(payload, op)| (Offset { tx, op }, payload));
             expected.records[part.log].extend(records);

@@ -2,11 +2,10 @@
 //!
 //! On standard output: `ready LSN` once it is open, `durable LSN` whenever the store says so, and `wrong TEXT` before it ends by itself.
 
+use super::options;
 use super::script::{self, LOGS, Part};
-use super::{SystemClock, options};
-use racefree_core::store::{
-    AppendError, Disk, Lease, Level, Log, Lsn, Next, Offset, ReadError, ReadLimit, ReadRange, Record, Source, Store,
-};
+use racefree_core::store::disk::{Disk, MonotonicClock};
+use racefree_core::store::{AppendError, Lease, Level, Log, Lsn, Next, Offset, ReadError, ReadLimit, ReadRange, Record, Source, Store};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,11 +34,11 @@ fn announce(line: std::fmt::Arguments<'_>) {
 }
 
 fn try_work(dir: &Path, seed: u64) -> Result<std::convert::Infallible, Problem> {
-    let opened = Store::open(Disk, dir, options(), Box::new(SystemClock::start())).map_err(|error| format!("open: {error}"))?;
+    let opened = Store::open(Disk, dir, options(), Box::new(MonotonicClock::default())).map_err(|error| format!("open: {error}"))?;
     let (store, flusher, keeper) = (opened.store, opened.flusher, opened.keeper);
     std::thread::spawn(move || flusher.run());
     std::thread::spawn(move || keeper.run());
-    store.subscribe_durable(Box::new(|told| match told {
+    store.subscribe_durable(std::sync::Arc::new(|told| match told {
         Ok(lsn) => announce(format_args!("durable {lsn}")),
         Err(failure) => announce(format_args!("wrong {failure}")),
     }));
@@ -72,7 +71,13 @@ fn try_work(dir: &Path, seed: u64) -> Result<std::convert::Infallible, Problem> 
 }
 
 /// One transaction after another, each spread over the writers.
-fn commit_all(store: &Store<Disk>, logs: &[Log<Disk>], seed: u64, writers: &[Sender<(Lsn, Part)>], results: &Receiver<Result<(), Problem>>) -> Problem {
+fn commit_all(
+    store: &Store<Disk>,
+    logs: &[Log<Disk>],
+    seed: u64,
+    writers: &[Sender<(Lsn, Part)>],
+    results: &Receiver<Result<(), Problem>>,
+) -> Problem {
     let mut lsn = store.visible_lsn();
     loop {
         lsn += 1;
@@ -112,7 +117,12 @@ fn commit_one(
 }
 
 /// Appends what it is told to, and waits whenever the store is busy.
-fn write<E>(store: &Store<Disk>, own: Vec<(usize, Result<Lease<Disk>, E>)>, orders: &Receiver<(Lsn, Part)>, done: &Sender<Result<(), Problem>>) {
+fn write<E>(
+    store: &Store<Disk>,
+    own: Vec<(usize, Result<Lease<Disk>, E>)>,
+    orders: &Receiver<(Lsn, Part)>,
+    done: &Sender<Result<(), Problem>>,
+) {
     while let Ok((lsn, part)) = orders.recv() {
         let lease = own.iter().find(|(log, _)| *log == part.log).and_then(|(_, lease)| lease.as_ref().ok());
         let records: Vec<Record<'_>> = part.payloads.iter().map(|payload| Record { op: None, payload }).collect();
