@@ -52,10 +52,6 @@ impl LiveLog {
         let to = self.records.partition_point(|(offset, _)| *offset <= upto && offset.tx <= lsn);
         self.records.get(from..to).unwrap_or_default()
     }
-
-    pub fn last(&self) -> Option<Offset> {
-        self.records.last().map(|(offset, _)| *offset)
-    }
 }
 
 impl Default for LiveLog {
