@@ -82,10 +82,20 @@ defmodule Racefree.Registry do
 
   ## Costs
 
-  Each call is a native call on the caller's own scheduler of well under a microsecond, under the lock of one shard; none waits for a process. No native call
-  takes a scheduler for a millisecond: what is large goes in parts, or to a dirty scheduler. A registered key costs about 200 bytes beside key and value, a process
-  that is known to the registry about 200 bytes and one monitor, however many keys and subscriptions it has, a subscription about 200 bytes.
-  A value or reason below 1 KiB is stored in its own size; a larger one costs up to 4 KiB more.
+  Each call is a native call on the caller's own scheduler of well under a microsecond, under the lock of one shard. No native call takes a scheduler for
+  a millisecond: what is large goes in parts, or to a dirty scheduler, which costs some microseconds. So do keys with functions, with bit strings that are not
+  binaries, or with integers of more than 64 bits.
+
+  `lookup/2`, `subscribe/2` and whatever else names a living process ask the machine whether it lives. That takes nanoseconds, unless that process has signals
+  before it that it has not handled: then the caller waits until it has, normally microseconds. `subscribe/2` always asks so, since it has just sent a signal.
+  `call/4`, `call_monitored/4`, `multicall/3` and `broadcast/3` do not ask: a monitor, or nobody, tells them.
+
+  | what | memory |
+  |---|---|
+  | a key with a small value | about 170 bytes, with 25 bytes for the key itself |
+  | a value or reason below 1 KiB | its size; a larger one up to 4 KiB more |
+  | a process known to the registry, and its monitor | about 200 bytes, however many keys and subscriptions it has |
+  | a subscription, with its handle and its monitor | about 800 bytes |
   """
 
   import Kernel, except: [send: 2]

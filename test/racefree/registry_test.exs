@@ -1,9 +1,17 @@
 defmodule Racefree.RegistryTest do
   use ExUnit.Case, async: true
 
+  # Processes crash here on purpose.
+  @moduletag :capture_log
+
   alias Racefree.{Registry, Removal, Subscription}
 
   doctest Racefree.Registry
+
+  setup_all do
+    {:ok, _started} = Application.ensure_all_started(:logger)
+    :ok
+  end
 
   setup context do
     registry = :"#{context.module}.#{:erlang.unique_integer([:positive])}"
@@ -32,11 +40,16 @@ defmodule Racefree.RegistryTest do
     @impl true
     def handle_call({:run, fun}, _from, state), do: {:reply, fun.(), state}
 
-    def handle_call({:silent, pid}, from, state),
-      do: {:noreply, state, send(pid, {:asked, from}) && :infinity}
+    def handle_call({:silent, pid}, from, state) do
+      send(pid, {:asked, from})
+      {:noreply, state}
+    end
 
     def handle_call({:stop, reason}, _from, state), do: {:stop, reason, state}
     def handle_call(request, _from, state), do: {:reply, {:echo, request}, state}
+
+    @impl true
+    def handle_cast(_message, state), do: {:noreply, state}
   end
 
   defp holder(registry, key, value \\ nil) do
