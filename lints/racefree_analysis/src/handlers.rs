@@ -14,11 +14,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A clause that takes messages of one tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Taker {
-    server: ModuleId,
-    callback: FunctionId,
-    clause: u16,
-    size: usize,
+pub(crate) struct Taker {
+    pub server: ModuleId,
+    pub callback: FunctionId,
+    pub clause: u16,
+    pub size: usize,
 }
 
 /// What the names of servers mean, and who is told that a name was looked up.
@@ -31,9 +31,9 @@ pub(crate) struct Names<'a, 'p> {
 /// Which servers take which messages.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handlers {
-    by_tag: FxHashMap<(Role, Symbol), Vec<Taker>>,
+    pub by_tag: FxHashMap<(Role, Symbol), Vec<Taker>>,
     /// Clauses that take any message of their role.
-    open: FxHashMap<(Role, ModuleId), Vec<Taker>>,
+    pub open: FxHashMap<(Role, ModuleId), Vec<Taker>>,
 }
 
 impl Handlers {

@@ -13,6 +13,7 @@ pub mod nils;
 mod outline;
 pub mod program;
 mod resolve;
+mod stored;
 pub mod summary;
 pub mod term;
 pub mod value;

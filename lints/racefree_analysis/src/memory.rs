@@ -34,7 +34,7 @@ pub struct Memory {
     pub(crate) functions: Vec<KnownFunction>,
     pub(crate) components: Vec<KnownComponent>,
     pub(crate) handlers: Handlers,
-    evaluated: usize,
+    pub(crate) evaluated: usize,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,8 @@ pub(crate) struct KnownFunction {
     pub head: u128,
     /// The functions it calls, sorted.
     pub edges: Box<[FunctionId]>,
-    pub summary: Arc<Summary>,
+    /// `None` when it could not be carried over from a run before the last.
+    pub summary: Option<Arc<Summary>>,
 }
 
 /// Functions that were evaluated together, and what they read.
@@ -220,7 +221,7 @@ impl Past {
     }
 
     pub fn summary(&self, id: FunctionId) -> Option<&Arc<Summary>> {
-        self.function(id).map(|known| &known.summary)
+        self.function(id)?.summary.as_ref()
     }
 
     /// What was read by the component that `members` make up, if it reads the same today. `differs` tells of functions whose interface is a new one.
@@ -273,7 +274,7 @@ impl Kept {
         let entries = base.definitions.functions.iter().zip(summaries).zip(heads).zip(edges);
         let function = |(((entry, summary), head), edges): (((&crate::resolve::FunctionEntry<'_>, &Arc<Summary>), u128), Box<_>)| {
             let (name, arity) = (entry.function.name, entry.function.arity);
-            KnownFunction { module: entry.module, name, arity, head, edges, summary: Arc::clone(summary) }
+            KnownFunction { module: entry.module, name, arity, head, edges, summary: Some(Arc::clone(summary)) }
         };
         let functions = entries.map(function).collect();
         Memory { files, modules, functions, components, handlers: base.handlers.clone(), evaluated }
@@ -335,7 +336,8 @@ fn carried(memory: Memory, numbers: &Renumbering, count: usize) -> Carried {
             let edges: Option<Box<_>> = known.edges.iter().map(|id| numbers.function(*id)).collect();
             known.edges = edges.unwrap_or_default();
             // The run that made it is over, so nobody else holds it.
-            let renumbered = Arc::get_mut(&mut known.summary).and_then(|summary| numbers.summary(summary));
+            let summary = known.summary.as_mut().and_then(Arc::get_mut);
+            let renumbered = summary.and_then(|summary| numbers.summary(summary));
             if renumbered.is_none() {
                 spoilt.insert(id);
             }

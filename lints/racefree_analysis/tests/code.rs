@@ -23,7 +23,7 @@ impl Deref for Code {
     }
 }
 
-fn models() -> &'static Models {
+pub(crate) fn models() -> &'static Models {
     static MODELS: OnceLock<Models> = OnceLock::new();
     MODELS.get_or_init(|| Models::shipped().unwrap())
 }

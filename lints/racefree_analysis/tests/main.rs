@@ -6,6 +6,7 @@ mod code;
 mod collections;
 mod exits;
 mod items;
+mod memory;
 mod nil_flows;
 mod origins;
 mod processes;

@@ -152,6 +152,9 @@ pub(crate) struct InputOptions {
     /// How many threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     pub(crate) threads: Option<u16>,
+    /// Neither read nor write what earlier runs left in `_build/racefree` or `.racefree`; the report is the same
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

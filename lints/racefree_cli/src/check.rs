@@ -21,8 +21,9 @@ use crate::fix;
 use crate::output;
 use crate::progress::Progress;
 use crate::selection;
+use crate::session::Session;
 use crate::settings::{Scope, Settings};
-use crate::sources::{self, Sources};
+use crate::sources::Sources;
 use crate::standpoint;
 use crate::surroundings::Surroundings;
 
@@ -30,15 +31,15 @@ use crate::surroundings::Surroundings;
 const STALE_NAMED_MAX: usize = 3;
 
 /// A finding and the name by which a baseline knows it.
-struct Named {
-    finding: Finding,
-    fingerprint: String,
+pub(crate) struct Named {
+    pub(crate) finding: Finding,
+    pub(crate) fingerprint: String,
 }
 
 /// What the rules found in a program.
-struct Outcome {
+pub(crate) struct Outcome {
     /// To be shown.
-    shown: Vec<Named>,
+    pub(crate) shown: Vec<Named>,
     /// What a comment alone keeps from being shown.
     allowed: Vec<(Allowed, String)>,
     /// Of all that was found, whether it is shown or not.
@@ -53,7 +54,9 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
     let settings = Settings::for_check(options, surroundings)?;
     output::check(&options.output)?;
     let baseline = settings.baseline.as_deref().map(known_findings).transpose()?;
-    let (mut sources, mut outcome) = examine(&settings, baseline.as_ref(), surroundings)?;
+    // The process is about to end: giving back a large program piece by piece would take longer than some stages.
+    let mut session = ManuallyDrop::new(Session::open(&settings)?);
+    let (mut sources, mut outcome) = examine(&mut session, &settings, baseline.as_ref(), &Progress::new(surroundings))?;
     let mut fixed = 0;
     for _round in 0..if options.fix { FIX_ROUNDS_MAX } else { 0 } {
         let fixes = outcome.shown.iter().filter_map(|named| named.finding.fixes.first());
@@ -62,7 +65,8 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
             break;
         }
         fixed += made;
-        (sources, outcome) = examine(&settings, baseline.as_ref(), surroundings)?;
+        session.keep(ManuallyDrop::into_inner(sources));
+        (sources, outcome) = examine(&mut session, &settings, baseline.as_ref(), &Progress::new(surroundings))?;
     }
     let mut summary = sources.summary();
     summary.hidden = outcome.hidden;
@@ -83,17 +87,21 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
         summary,
     };
     output::write(&report, options.format, &options.output, wish, surroundings, out)?;
+    // The report first: nobody waits for the next run's sake.
+    out.flush()?;
+    session.save(&settings, &sources);
     let fails = findings.iter().any(|finding| finding.tier <= settings.tiers.failing);
     Ok(if fails { Status::Findings } else { Status::Clean })
 }
 
 /// One look at the program: what is found, without what the baseline knows and what lies away from the change.
-fn examine(
+pub(crate) fn examine(
+    session: &mut Session,
     settings: &Settings,
     baseline: Option<&Baseline>,
-    surroundings: &Surroundings,
+    progress: &Progress,
 ) -> Result<(ManuallyDrop<Sources>, Outcome), Failure> {
-    let (mut sources, mut outcome) = analyse(settings, surroundings)?;
+    let (mut sources, mut outcome) = session.run(settings, progress, |sources, program| judge(sources, program, settings))?;
     if let (Some(baseline), Some(path)) = (baseline, &settings.baseline) {
         let known = baseline.fingerprints();
         let before = outcome.shown.len();
@@ -114,7 +122,8 @@ pub(crate) fn baseline(options: &BaselineOptions, surroundings: &Surroundings, o
     let settings = Settings::for_baseline(options, surroundings)?;
     let Some(path) = &settings.baseline else { return Ok(Status::Clean) };
     let before = Baseline::load(path)?;
-    let (sources, outcome) = analyse(&settings, surroundings)?;
+    let mut session = ManuallyDrop::new(Session::open(&settings)?);
+    let (sources, outcome) = session.run(&settings, &Progress::new(surroundings), |sources, program| judge(sources, program, &settings))?;
     let entries = outcome.shown.iter().map(|named| entry(&sources, named)).collect();
     let shown = path.strip_prefix("./").unwrap_or(path).display();
     match before {
@@ -149,21 +158,6 @@ fn findings(count: usize) -> String {
 
 fn are(count: usize) -> String {
     if count == 1 { "1 finding is".to_owned() } else { format!("{count} findings are") }
-}
-
-/// Reads the program and runs the rules.
-fn analyse(settings: &Settings, surroundings: &Surroundings) -> Result<(ManuallyDrop<Sources>, Outcome), Failure> {
-    let pool = sources::pool(settings.threads)?;
-    let progress = Progress::new(surroundings);
-    let (sources, models) = pool.install(|| rayon::join(|| sources::read(&settings.input, &pool, &progress), || settings.models()));
-    // The process is about to end: giving back a large program piece by piece would take longer than some stages.
-    let (sources, models) = (ManuallyDrop::new(sources?), ManuallyDrop::new(models?));
-    progress.stage("looking for races", 0);
-    let outcome = pool.install(|| {
-        let program = ManuallyDrop::new(Program::new(&sources.files, &models));
-        judge(&sources, &program, settings)
-    });
-    Ok((sources, outcome))
 }
 
 /// The findings to show, and how many others there are.

@@ -11,6 +11,7 @@ use crate::failure::{Failure, Status};
 use crate::progress::Progress;
 use crate::settings::Input;
 use crate::sources;
+use crate::stock::Stock;
 use crate::surroundings::Surroundings;
 
 pub(crate) fn run(options: &CoverageOptions, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
@@ -18,7 +19,7 @@ pub(crate) fn run(options: &CoverageOptions, surroundings: &Surroundings, out: &
     let input = Input::new(&options.input, &config, surroundings)?;
     let pool = sources::pool(options.input.threads)?;
     let progress = Progress::new(surroundings);
-    let sources = ManuallyDrop::new(sources::read(&input, &pool, &progress)?);
+    let sources = ManuallyDrop::new(sources::read(&input, &Stock::default(), &pool, &progress)?);
     drop(progress);
     let mut blind_spots = Vec::new();
     for (index, file) in sources.files.iter().enumerate() {

@@ -16,6 +16,7 @@ use crate::pages;
 use crate::progress::Progress;
 use crate::settings::{Input, project_models};
 use crate::sources::{self, Sources};
+use crate::stock::Stock;
 use crate::surroundings::Surroundings;
 
 /// At most so many other lines are named when there is nothing at the one asked for.
@@ -51,7 +52,7 @@ fn explain_line(
     let models = project_models(config.models)?;
     let pool = sources::pool(options.input.threads)?;
     let progress = Progress::new(surroundings);
-    let sources = sources::read(&input, &pool, &progress)?;
+    let sources = sources::read(&input, &Stock::default(), &pool, &progress)?;
     progress.stage("looking for races", 0);
     // Of every tier, in tests too, and allowed ones as well: whoever asks wants to know.
     let findings = pool.install(|| racefree_rules::check(&Program::new(&sources.files, &models), |_| true));

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod baseline;
+mod cache;
 mod changes;
 mod check;
 mod config;
@@ -20,9 +21,11 @@ mod output;
 mod pages;
 mod progress;
 mod selection;
+mod session;
 mod settings;
 mod sources;
 mod standpoint;
+mod stock;
 mod surroundings;
 
 pub use failure::Status;

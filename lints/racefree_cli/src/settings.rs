@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use racefree_models::{Document, Models};
 use racefree_rules::Tier;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::arguments::{BaselineOptions, CheckOptions, InputOptions, ScopeOptions, TierName};
 use crate::baseline;
@@ -53,6 +54,8 @@ pub(crate) struct Tiers {
 pub(crate) struct Settings {
     pub(crate) input: Input,
     pub(crate) threads: Option<u16>,
+    /// Whether what earlier runs left on the disk may be used, and something be left for later ones.
+    pub(crate) is_cached: bool,
     pub(crate) scope: Scope,
     pub(crate) tiers: Tiers,
     pub(crate) selection: Selection,
@@ -132,6 +135,7 @@ impl Settings {
         Ok(Self {
             input,
             threads: options.threads,
+            is_cached: !options.no_cache,
             scope: Scope::Everything,
             tiers,
             selection,
@@ -161,6 +165,13 @@ impl Settings {
     /// The shipped models, and those of the configuration.
     pub(crate) fn models(&self) -> Result<Models, Failure> {
         project_models(self.models.clone())
+    }
+}
+
+impl Settings {
+    /// By what the models are told apart from those of another run; the shipped ones belong to the build.
+    pub(crate) fn models_digest(&self) -> u128 {
+        xxh3_128(format!("{:?}", self.models).as_bytes())
     }
 }
 

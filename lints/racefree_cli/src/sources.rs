@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use racefree_analysis::FileKey;
 use racefree_report::{Problem, Source, Summary};
 use racefree_rules::Place;
 use racefree_syntax::core::{self, FunctionOrigin};
-use racefree_syntax::parse::{Parser, SOURCE_BYTES_MAX};
-use racefree_syntax::{FileId, Span};
+use racefree_syntax::parse::{self, Parser, SOURCE_BYTES_MAX};
+use racefree_syntax::span::LineIndex;
+use racefree_syntax::{FileId, Span, symbol};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::crash;
@@ -19,6 +21,7 @@ use crate::failure::Failure;
 use crate::files::{self, Kind, SourceFile};
 use crate::progress::Progress;
 use crate::settings::Input;
+use crate::stock::{self, Parsed, Stock};
 
 /// Analysis recurses as deep as code nests. Only what is touched of a stack takes memory.
 const STACK_BYTES: usize = 64 << 20;
@@ -36,6 +39,12 @@ pub(crate) struct Sources {
     pub(crate) files: Vec<core::File>,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) paths: Vec<PathBuf>,
+    /// By what the analysis tells files apart from one run to the next.
+    pub(crate) keys: Vec<FileKey>,
+    /// What the parser could not read.
+    pub(crate) parse_problems: Vec<Vec<parse::Problem>>,
+    /// How much text was parsed, and not known before.
+    pub(crate) parsed_bytes: usize,
     /// By path, then place.
     pub(crate) problems: Vec<Problem>,
 }
@@ -43,7 +52,8 @@ pub(crate) struct Sources {
 /// What one file came to.
 struct Loaded {
     /// Its text and what it says; `None` when it could not be read.
-    content: Option<(Source, core::File)>,
+    content: Option<(Source, Parsed)>,
+    is_new: bool,
     problems: Vec<Trouble>,
 }
 
@@ -58,19 +68,22 @@ pub(crate) fn pool(threads: Option<u16>) -> Result<ThreadPool, Failure> {
 }
 
 /// Lists, reads and parses the program.
-pub(crate) fn read(input: &Input, pool: &ThreadPool, progress: &Progress) -> Result<Sources, Failure> {
+pub(crate) fn read(input: &Input, stock: &Stock, pool: &ThreadPool, progress: &Progress) -> Result<Sources, Failure> {
     progress.stage("searching", 0);
     let listing = files::list(input)?;
     progress.stage("reading", listing.files.len());
-    let loaded = load(&listing.files, pool, progress);
+    let loaded = load(&listing.files, stock, pool, progress);
     let mut sources = Sources { problems: listing.problems, ..Sources::default() };
     for (file, loaded) in listing.files.into_iter().zip(loaded) {
         let id = FileId(sources.files.len() as u32);
         let place = |span: Option<Span>| span.map(|span| Place { file: id, span });
         let problem = |(span, message)| Problem { path: file.name.clone(), place: place(span), message };
         sources.problems.extend(loaded.problems.into_iter().map(problem));
-        if let Some((source, mut core)) = loaded.content {
+        if let Some((source, Parsed { digest, file: mut core, problems })) = loaded.content {
             core.is_test = file.kind == Kind::Test;
+            sources.parsed_bytes += if loaded.is_new { source.text.len() } else { 0 };
+            sources.keys.push(FileKey { name: symbol(&source.path), content: digest });
+            sources.parse_problems.push(problems);
             sources.texts.push(source);
             sources.kinds.push(file.kind);
             sources.paths.push(file.path);
@@ -83,6 +96,12 @@ pub(crate) fn read(input: &Input, pool: &ThreadPool, progress: &Progress) -> Res
 }
 
 impl Sources {
+    /// What was parsed, for another run.
+    pub(crate) fn into_stock(self) -> Stock {
+        let parts = self.keys.into_iter().zip(self.files).zip(self.parse_problems);
+        Stock::new(parts.map(|((key, file), problems)| Parsed { digest: key.content, file, problems }))
+    }
+
     /// Functions that a default argument or a `defdelegate` brings do not count.
     pub(crate) fn summary(&self) -> Summary {
         let functions = self.files.iter().flat_map(|file| &file.modules).flat_map(|module| &module.functions);
@@ -114,7 +133,7 @@ impl Watch {
 }
 
 /// Loads `files`, each on the thread that is free first; the result is in their order.
-fn load(files: &[SourceFile], pool: &ThreadPool, progress: &Progress) -> Vec<Loaded> {
+fn load(files: &[SourceFile], stock: &Stock, pool: &ThreadPool, progress: &Progress) -> Vec<Loaded> {
     let next = AtomicUsize::new(0);
     let work = |_: rayon::BroadcastContext| {
         let (mut parser, watch) = watched_parser();
@@ -123,7 +142,7 @@ fn load(files: &[SourceFile], pool: &ThreadPool, progress: &Progress) -> Vec<Loa
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return loaded };
             watch.restart();
-            loaded.push((index, load_one(file, &mut parser)));
+            loaded.push((index, load_one(file, stock, &mut parser)));
             progress.advance();
         }
     };
@@ -132,21 +151,25 @@ fn load(files: &[SourceFile], pool: &ThreadPool, progress: &Progress) -> Vec<Loa
     loaded.into_iter().map(|(_, loaded)| loaded).collect()
 }
 
-fn load_one(file: &SourceFile, parser: &mut Parser) -> Loaded {
+fn load_one(file: &SourceFile, stock: &Stock, parser: &mut Parser) -> Loaded {
     let (text, mut problems) = match file.given.clone().map_or_else(|| read_bytes(&file.path), Ok).and_then(decoded) {
         Ok((text, None)) => (text, Vec::new()),
         Ok((text, Some(problem))) => (text, vec![problem]),
-        Err(message) => return Loaded { content: None, problems: vec![(None, message)] },
+        Err(message) => return Loaded { content: None, is_new: false, problems: vec![(None, message)] },
     };
-    match crash::guard(|| parser.parse(&text)) {
+    let digest = stock::digest(&text);
+    let known = stock.take(digest);
+    let is_new = known.is_none();
+    let parse = || known.unwrap_or_else(|| Parsed::new(digest, parser.parse(&text)));
+    match crash::guard(parse) {
         Ok(parsed) => {
-            problems.extend(parsed.problems.into_iter().map(|problem| (Some(problem.span), problem.message)));
-            let source = Source { path: file.name.clone(), text, lines: parsed.lines };
-            Loaded { content: Some((source, parsed.file)), problems }
+            problems.extend(parsed.problems.iter().map(|problem| (Some(problem.span), problem.message.clone())));
+            let source = Source { path: file.name.clone(), lines: LineIndex::new(&text), text };
+            Loaded { content: Some((source, parsed)), is_new, problems }
         }
         Err(report) => {
             *parser = Parser::new();
-            Loaded { content: None, problems: vec![(None, crash::plea(&report))] }
+            Loaded { content: None, is_new: false, problems: vec![(None, crash::plea(&report))] }
         }
     }
 }

@@ -81,6 +81,10 @@ impl<'a, X> Reader<'a, X> {
         self.bytes.is_empty()
     }
 
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.bytes.split_first()?;
         self.bytes = rest;
@@ -103,6 +107,16 @@ impl<'a, X> Reader<'a, X> {
             }
         }
         None
+    }
+
+    /// Reads a part whose length stands before it, and is behind it afterwards whether it could be read or not.
+    pub fn part<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (part, rest) = self.bytes.split_at_checked(length)?;
+        self.bytes = part;
+        let value = read(self);
+        self.bytes = rest;
+        Some(value)
     }
 
     /// The length of a list that follows: each element takes a byte at least, so that a wrong length asks for no memory that is not there.
@@ -243,6 +257,18 @@ impl<X, T: Stored<X>> Stored<X> for Box<T> {
     }
 }
 
+impl<X, A: Stored<X>, B: Stored<X>, C: Stored<X>> Stored<X> for (A, B, C) {
+    fn store(&self, to: &mut Writer<X>) {
+        self.0.store(to);
+        self.1.store(to);
+        self.2.store(to);
+    }
+
+    fn load(from: &mut Reader<'_, X>) -> Option<Self> {
+        Some((A::load(from)?, B::load(from)?, C::load(from)?))
+    }
+}
+
 impl<X, A: Stored<X>, B: Stored<X>> Stored<X> for (A, B) {
     fn store(&self, to: &mut Writer<X>) {
         self.0.store(to);
@@ -254,13 +280,13 @@ impl<X, A: Stored<X>, B: Stored<X>> Stored<X> for (A, B) {
     }
 }
 
-/// Implements [`Stored`] for structs and enums by their fields. With a first line `with X;` the types need that state.
+/// Implements [`Stored`] for structs and enums by their fields. After `with<'a> X<'a>;` the types need that state.
 #[macro_export]
 macro_rules! stored {
-    (with $state:ty; $($rest:tt)*) => { $crate::stored!(@each [] [$state] $($rest)*); };
-    (@each [$($generic:ident)?] [$state:ty]) => {};
-    (@each [$($generic:ident)?] [$state:ty] struct $name:ident { $($field:ident),* $(,)? } $($rest:tt)*) => {
-        impl $(<$generic>)? $crate::stored::Stored<$state> for $name {
+    (with<$life:lifetime> $state:ty; $($rest:tt)*) => { $crate::stored!(@each [$life] [$state] $($rest)*); };
+    (@each [$($generic:tt)*] [$state:ty]) => {};
+    (@each [$($generic:tt)*] [$state:ty] struct $name:ident { $($field:ident),* $(,)? } $($rest:tt)*) => {
+        impl<$($generic)*> $crate::stored::Stored<$state> for $name {
             fn store(&self, to: &mut $crate::stored::Writer<$state>) {
                 let Self { $($field),* } = self;
                 $($crate::stored::Stored::store($field, to);)*
@@ -271,12 +297,12 @@ macro_rules! stored {
                 Some(Self { $($field),* })
             }
         }
-        $crate::stored!(@each [$($generic)?] [$state] $($rest)*);
+        $crate::stored!(@each [$($generic)*] [$state] $($rest)*);
     };
-    (@each [$($generic:ident)?] [$state:ty] enum $name:ident {
+    (@each [$($generic:tt)*] [$state:ty] enum $name:ident {
         $($variant:ident $(($($item:ident),*))? $({ $($field:ident),* })?),* $(,)?
     } $($rest:tt)*) => {
-        impl $(<$generic>)? $crate::stored::Stored<$state> for $name {
+        impl<$($generic)*> $crate::stored::Stored<$state> for $name {
             fn store(&self, to: &mut $crate::stored::Writer<$state>) {
                 let mut tag = 0_u8;
                 $(
@@ -309,7 +335,7 @@ macro_rules! stored {
                 None
             }
         }
-        $crate::stored!(@each [$($generic)?] [$state] $($rest)*);
+        $crate::stored!(@each [$($generic)*] [$state] $($rest)*);
     };
     ($($rest:tt)*) => { $crate::stored!(@each [X] [X] $($rest)*); };
 }

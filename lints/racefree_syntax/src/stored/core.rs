@@ -1,6 +1,7 @@
 //! The core language's types, field by field.
 
 use crate::core::*;
+use crate::parse::Problem;
 use crate::stored;
 
 stored! {
@@ -44,6 +45,7 @@ stored! {
         Wild, Bind(id), Pin(value), Atom(name), Integer(value), String(text), Literal, Tuple(parts), List { items, tail },
         Map { struct_name, pairs }, Macro { name, fields, args }, Binary(parts), Both(left, right),
     }
+    struct Problem { span, message }
     struct Spec { params, result }
     enum Type {
         Any, Atom(name), Integer(value), Tuple(parts), List(element), Map, Union(parts), Fun { params, result }, Named { module, name, args },
