@@ -48,8 +48,10 @@ defmodule Racefree.Registry do
     * **A snapshot of several keys.** `select/1` has listed key 1; a process moves from key 2 to key 1; `select/1` lists key 2: the process is in neither place.
     * **That a request timed out was not served.** `A` calls with 100 ms; the server is busy for 200 ms; `A` has `{:error, :timeout}`; then the server does
       what was asked. Its reply is dropped.
-    * **Which of two concurrent registrations wins,** and that the loser of `register/3` still finds the winner: it may be gone by then.
-    * **Anything about other nodes.** Registered and started processes are local; `{:error, :remote_pid}` says so for a started one. Two nodes have two registries.
+    * **That the loser of a registration finds the winner.** `B` registers; `A` registers and has `{:error, {:already_registered, b}}`; `B` exits; `A` looks up and
+      finds nobody. Use `ensure_started/5` to have somebody.
+    * **One process per key over several nodes.** `A` on one node registers a key; `B` on another node registers the same key in the registry of the same name there:
+      both have `:ok`, since each node has its own. Processes of other nodes are refused with `{:error, :remote_pid}`.
     * **Keys with references or functions across a change of the node's name.** `A` registers `{:job, ref}`; the node becomes distributed (`Node.start/2`);
       `ref` is written differently from now on: `A`'s key is not found.
     * **0.0 and -0.0 as one key.** `A` registers `0.0`; `B` looks up `-0.0` and finds nothing. OTP 27 made the two different terms; here they are on all releases.
@@ -61,7 +63,7 @@ defmodule Racefree.Registry do
   ## Listeners
 
   The processes registered under the names in `:listeners` receive `{:register, registry, key, pid, value}` and `{:unregister, registry, key, pid}`, the latter also
-  when a process died. Per key the order is that of what happened. A listener hears of it after the fact.
+  when a process died or a removal begins. Per key the order is that of what happened. A listener hears of it after the fact.
 
   ## Events
 
@@ -70,7 +72,7 @@ defmodule Racefree.Registry do
   | event | metadata beside `:registry` and `:key` |
   |---|---|
   | `[:racefree, :registry, :registered]` | `:pid`, `:value` |
-  | `[:racefree, :registry, :unregistered]` | `:pid` |
+  | `[:racefree, :registry, :unregistered]`, also when a removal begins | `:pid` |
   | `[:racefree, :registry, :down]`: a process died and its key is free | `:pid` |
   | `[:racefree, :registry, :removal_started]` | `:pid` (the remover), `:owner` |
   | `[:racefree, :registry, :removal_finished]` | |
@@ -763,11 +765,11 @@ defmodule Racefree.Registry do
   ## Listings
 
   @doc "The keys that `pid` holds, in no particular order."
-  @spec keys(name, pid) :: {:ok, [key]} | {:error, down}
-  def keys(registry, pid \\ self())
-      when is_atom(registry) and is_pid(pid) and node(pid) == node() do
-    with {:ok, keys} <- keys(registry, pid, nil, []),
-         do: {:ok, if(Process.alive?(pid), do: keys, else: [])}
+  @spec keys(name, pid) :: {:ok, [key]} | {:error, down | :remote_pid}
+  def keys(registry, pid \\ self()) when is_atom(registry) and is_pid(pid) do
+    with {:ok, keys} <- keys(registry, pid, nil, []) do
+      {:ok, if(Process.alive?(pid), do: keys, else: [])}
+    end
   end
 
   defp keys(registry, pid, cursor, found) do

@@ -84,6 +84,26 @@ defmodule Racefree.RegistryFaultTest do
     assert seen.cleaned_up == {:error, :not_found}
   end
 
+  test "telemetry is given every event of the list", %{folder: folder} do
+    %{me: me, holder: holder, remover: remover, leader: leader, events: events} =
+      in_peer(folder, :events, [])
+
+    assert events == [
+             registered: %{key: :key, pid: me, value: :value},
+             unregistered: %{key: :key, pid: me},
+             removal_started: %{key: :key, pid: me, owner: me},
+             removal_finished: %{key: :key},
+             registered: %{key: :own, pid: me, value: nil},
+             unregistered: %{key: :own, pid: me},
+             registered: %{key: :held, pid: holder, value: nil},
+             down: %{key: :held, pid: holder},
+             removal_started: %{key: :left, pid: remover, owner: nil},
+             remover_down: %{key: :left, pid: remover},
+             leader_down: %{key: :start, pid: leader},
+             poisoned: %{place: :call}
+           ]
+  end
+
   test "a missing library is an error that says what to do", %{folder: folder} do
     folder = without_library(folder)
     assert {:error, {:native_library_not_loaded, text}} = in_peer(folder, :start_alone, [])

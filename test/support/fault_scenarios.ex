@@ -61,6 +61,60 @@ defmodule Racefree.FaultScenarios do
     with {:ok, pid, :value} <- Registry.lookup(@registry, :held), do: {:ok, pid == self()}
   end
 
+  @doc "All events, as the host's `:telemetry` is given them. `:poisoned` comes last."
+  def events do
+    # This host's own: `execute/3` is all that is called.
+    Code.compile_string(
+      "defmodule :telemetry do def execute(event, measurements, metadata), do: send(#{inspect(@listener)}, {event, measurements, metadata}) end"
+    )
+
+    Process.register(self(), @listener)
+    {:ok, _supervisor} = start()
+    me = self()
+
+    :ok = Registry.register(@registry, :key, :value)
+    {:ok, removal} = Registry.begin_remove(@registry, :key, :because)
+    :ok = Registry.finish_remove(removal)
+    :ok = Registry.register(@registry, :own)
+    :ok = Registry.unregister(@registry, :own)
+    holder = holder(:held)
+    Process.exit(holder, :kill)
+    first = for _ <- 1..7, do: event()
+    down = event()
+
+    remover = spawn(fn -> Registry.begin_remove(@registry, :left, :because) end)
+    removed = for _ <- 1..2, do: event()
+
+    leader =
+      spawn(fn ->
+        Registry.ensure_started(@registry, :start, fn ->
+          send(me, :leading) && receive do: (:never -> :ok)
+        end)
+      end)
+
+    receive do: (:leading -> :ok)
+    Process.exit(leader, :kill)
+    led = event()
+
+    {:error, :not_found} = Registry.lookup(@registry, {:racefree_fault, :call})
+    Registry.lookup(@registry, :key)
+
+    %{
+      me: me,
+      holder: holder,
+      remover: remover,
+      leader: leader,
+      events: first ++ [down] ++ removed ++ [led, event()]
+    }
+  end
+
+  defp event do
+    receive do
+      {[:racefree, :registry, name], %{count: 1}, %{registry: @registry} = metadata} ->
+        {name, Map.delete(metadata, :registry)}
+    end
+  end
+
   @doc "What `start_link` returns."
   def start_alone do
     Process.flag(:trap_exit, true)

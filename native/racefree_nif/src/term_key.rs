@@ -22,8 +22,8 @@ use smallvec::SmallVec;
 
 use crate::words;
 
-/// Most keys are an atom, a number, a short string or a pair of these: they stay on the stack.
-pub(crate) type KeyBytes = SmallVec<[u8; 192]>;
+/// Most keys are an atom, a number, a short string or a pair of these: they stay on the stack. More room would cost those more to move.
+pub(crate) type KeyBytes = SmallVec<[u8; 80]>;
 
 /// What a normal scheduler encodes; a third of a millisecond of the dullest elements.
 const NORMAL_BYTES_MAX: usize = 32 * 1024;
