@@ -9,7 +9,7 @@ use super::entry::{Entry, State};
 use super::inbox::{Answer, Downs, Job, Jobs};
 use super::pids::{Link, Record};
 use super::start::HandOver;
-use super::{Event, Generation, Notice, Platform, Registry, Status};
+use super::{Event, Notice, Platform, Registry, Status};
 use crate::sync::Arc;
 
 /// How many jobs, or recipients of a job, one step serves.
@@ -141,7 +141,7 @@ impl<P: Platform> Janitor<P> {
         for followed in 0..LINKS_PER_STEP {
             if let Some(dead) = &mut self.dead {
                 match dead.record.links.pop() {
-                    Some(link) => follow(&self.registry, dead.pid, link),
+                    Some(link) => follow(&self.registry, link),
                     None => self.dead = None,
                 }
                 continue;
@@ -217,10 +217,13 @@ impl<P: Platform> Janitor<P> {
 }
 
 /// Ends one role of a process that died.
-fn follow<P: Platform>(registry: &Registry<P>, pid: P::Pid, link: Link<P>) {
+fn follow<P: Platform>(registry: &Registry<P>, link: Link<P>) {
     match link {
+        // A life has one holder or remover: with the generation, the role is the one that was linked.
         Link::Key { hash, generation } | Link::Removal { hash, generation } => {
-            let gone = bury(registry, pid, hash, generation);
+            let Ok(mut table) = registry.settle(hash) else { return };
+            let gone = registry.bury_holder(&mut table, hash, generation);
+            drop(table);
             drop(gone);
         }
         Link::Lead { hash, generation, lead } => registry.forget_waiter(hash, generation, lead, HandOver::Died),
@@ -230,16 +233,6 @@ fn follow<P: Platform>(registry: &Registry<P>, pid: P::Pid, link: Link<P>) {
         }
         Link::Subscription { hash, generation, slot, recipient } => registry.leave(hash, generation, slot, &recipient),
     }
-}
-
-fn bury<P: Platform>(registry: &Registry<P>, pid: P::Pid, hash: u64, generation: Generation) -> Option<Box<Entry<P>>> {
-    let mut table = registry.settle(hash).ok()?;
-    let concerned = match &table.life(hash, generation)?.state {
-        State::Live { pid: holder, .. } => *holder == pid,
-        State::Tombstone { remover, .. } => remover.is_some_and(|remover| remover.pid == pid),
-        State::Starting(_) => false,
-    };
-    if concerned { registry.bury_holder(&mut table, hash, generation) } else { None }
 }
 
 /// Nothing is sent to this process any more, even by a broadcast under way. Nearly all waiters have their answer; who was lost in a section that panicked gets it here.
