@@ -4,7 +4,7 @@ defmodule Racefree.Options do
   # A schema is a list of `{name, type, default, text}`; `:required` in the default's place means that there is none.
   @moduledoc false
 
-  @type type :: :any | :atom | :pos_integer | :boolean | {:list, type}
+  @type type :: :any | :atom | :path | :non_neg_integer | :pos_integer | :boolean | {:list, type}
   @type schema :: [{atom, type, term, String.t()}]
 
   @doc "The options as a map with all names of the schema, or an `ArgumentError` that says what is wrong."
@@ -47,6 +47,8 @@ defmodule Racefree.Options do
 
   defp valid?(:any, _value), do: true
   defp valid?(:atom, value), do: is_atom(value) and value not in [nil, true, false]
+  defp valid?(:path, value), do: is_binary(value) and value != "" and String.valid?(value)
+  defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
@@ -62,6 +64,8 @@ defmodule Racefree.Options do
 
   defp describe(:any), do: "any term"
   defp describe(:atom), do: "an atom"
+  defp describe(:path), do: "a path"
+  defp describe(:non_neg_integer), do: "an integer, 0 or more"
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:boolean), do: "a boolean"
   defp describe({:list, :atom}), do: "a list of atoms"

@@ -14,6 +14,7 @@ mod ids;
 mod incarnation;
 mod kept_terms;
 mod registry;
+mod store;
 mod term_key;
 mod version;
 mod words;

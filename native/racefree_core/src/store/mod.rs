@@ -41,7 +41,7 @@ pub use keep::Keeper;
 pub use open::Opened;
 pub use options::{Clock, Options, SyncPolicy};
 pub use position::{LogId, Lsn, Offset, Sequence};
-pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Source};
+pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Run, Source};
 pub use recovery::{RecoveryReport, TornTail};
 pub use shared::Subscriber;
 pub use stage::{AppendError, Record};

@@ -30,4 +30,4 @@ pub struct LogId(pub u64);
 
 /// How many entries precede and include one in the write-ahead log since the store was opened: what to wait for when a trim, a removal or a creation is to be durable.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Sequence(pub(super) u64);
+pub struct Sequence(pub u64);

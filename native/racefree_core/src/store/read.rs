@@ -12,6 +12,7 @@ use super::position::{Lsn, Offset};
 use super::vfs::VfsFile;
 use super::view::{Extent, View};
 use crate::sync::Arc;
+use std::ops::Range;
 
 /// Which records a reader may see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,6 +139,11 @@ impl Records {
         self.payload_bytes
     }
 
+    /// The pieces of memory that hold the records, in their order: for who hands out parts of them instead of copies.
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = Run<'_>> + '_ {
+        self.chunks.iter().map(|chunk| Run { bytes: chunk.frames() })
+    }
+
     /// Offsets and payloads, by ascending offset.
     pub fn iter(&self) -> impl Iterator<Item = (Offset, &[u8])> + '_ {
         self.chunks.iter().flat_map(|chunk| {
@@ -147,6 +153,26 @@ impl Records {
                 rest = rest.get(frame.end..).unwrap_or_default();
                 Some((frame.offset, frame.payload))
             })
+        })
+    }
+}
+
+/// Records that lie one behind another in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Payloads, and what stands between them.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    /// Offsets, and where in the bytes each payload lies.
+    pub fn payloads(self) -> impl Iterator<Item = (Offset, Range<usize>)> + 'a {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let frame = Frame::at(self.bytes, at)?;
+            let payload = frame.end - frame.payload.len()..frame.end;
+            at = frame.end;
+            Some((frame.offset, payload))
         })
     }
 }

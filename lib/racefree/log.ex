@@ -1,0 +1,222 @@
+defmodule Racefree.Log do
+  @moduledoc """
+  A log of a `Racefree.Store`: records by ascending offset.
+
+  `Racefree.Store.log/2` gives one. It can be sent to other processes; after the store was stopped or restarted its calls answer `{:error, :store_down}`, and the log is to be had
+  anew. For guarantees see `Racefree.Store`.
+  """
+
+  alias Racefree.{Lease, LogRemoval, Native, Store}
+
+  @enforce_keys [:store, :key, :handle]
+  defstruct [:store, :key, :handle]
+
+  @type t :: %__MODULE__{store: Store.name(), key: Store.key(), handle: reference}
+  @typedoc "Transaction, and place in the log within it. `{0, 0}` lies before every record."
+  @type offset :: {Store.lsn(), op :: non_neg_integer}
+  @typedoc "`:visible` is what is committed, `:durable` what a crash now would preserve."
+  @type level :: :visible | :durable
+  @typedoc "Why nothing could be read: trimmed (with the lowest `after` that can be read), removed, a damaged or failing file."
+  @type unreadable ::
+          {:trimmed, offset}
+          | :removed
+          | {:corrupt, file :: String.t(), offset :: non_neg_integer, atom}
+          | Store.down()
+  @type page :: {:ok, [{offset, binary}], :done | {:more, offset}}
+
+  defmodule Reader do
+    @moduledoc "One state of a log, at transaction `lsn`: reading it again gives the same, whatever happens to the log."
+    @enforce_keys [:log, :lsn, :handle]
+    defstruct [:log, :lsn, :handle]
+    @type t :: %__MODULE__{log: Racefree.Log.t(), lsn: Racefree.Store.lsn(), handle: reference}
+  end
+
+  # The end of every range.
+  @last {0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}
+  @records_max 1_000
+  @bytes_max 1_048_576
+
+  ## Writing
+
+  @doc """
+  Makes the calling process the log's writer. A writer before it is fenced off: its appends get `{:error, :fenced}`. The lease ends with the process, or by `release/1`.
+  """
+  @spec lease(t) :: {:ok, Lease.t()} | {:error, Store.no_log()}
+  def lease(%__MODULE__{handle: handle} = log) do
+    with {:ok, lease} <- Native.store_lease(handle), do: {:ok, %Lease{log: log, handle: lease}}
+  end
+
+  @doc "Gives a lease back."
+  @spec release(Lease.t()) :: :ok
+  def release(%Lease{handle: handle}), do: Native.store_release(handle)
+
+  @doc """
+  Appends to the transaction `lsn`, which it opens if none is open; `Racefree.Store.commit/2` makes it visible.
+
+  Records are iodata, and get the places 0, 1, 2, … of the log within the transaction; `{op, iodata}` says another place, higher than the one before. `:meta` gives the log a
+  new meta with the transaction. Gives the offset of the last record, `nil` if there was none.
+  """
+  @spec append(Lease.t(), Store.lsn(), [Store.payload()], meta: iodata) ::
+          {:ok, offset | nil} | :already | {:error, Store.refused()}
+  def append(%Lease{log: log, handle: handle}, lsn, records, options \\ []) do
+    meta = Keyword.get(options, :meta)
+
+    with {:ok, service} <- Store.service(log.store) do
+      Store.ready(service, fn ->
+        case Native.store_append(handle, lsn, records, meta) do
+          :oversized -> Native.store_append_dirty(handle, lsn, records, meta)
+          answer -> answer
+        end
+      end)
+    end
+  end
+
+  ## Reading
+
+  @doc """
+  The records above `after_offset`, up to and with `upto` (`:end` for all).
+
+  Gives at most `:limit` records (#{@records_max}) or `:bytes` of payload (1 MiB), and always one if there is one; then `:done`, or `{:more, offset}` with the offset to go on after.
+  `:level` is `:visible` or `:durable`. A reader, from `reader/2` or `Racefree.Store.snapshot/3`, reads the same way.
+  """
+  @spec read(t | Reader.t(), offset, offset | :end,
+          level: level,
+          limit: pos_integer,
+          bytes: pos_integer
+        ) ::
+          page | {:error, unreadable}
+  def read(log, after_offset, upto \\ :end, options \\ [])
+
+  def read(%__MODULE__{handle: handle}, after_offset, upto, options) do
+    range = range(after_offset, upto, options)
+
+    case Native.store_read(handle, range) do
+      again when again in [:cold, :oversized] -> answer(Native.store_read_dirty(handle, range))
+      answer -> answer(answer)
+    end
+  end
+
+  def read(%Reader{handle: handle}, after_offset, upto, options) do
+    range = range(after_offset, upto, options)
+
+    case Native.store_reader_read(handle, range) do
+      again when again in [:cold, :oversized] ->
+        answer(Native.store_reader_read_dirty(handle, range))
+
+      answer ->
+        answer(answer)
+    end
+  end
+
+  defp range(after_offset, upto, options) do
+    upto = if upto == :end, do: @last, else: upto
+    limit = {Keyword.get(options, :limit, @records_max), Keyword.get(options, :bytes, @bytes_max)}
+    {after_offset, upto, Keyword.get(options, :level, :visible), limit}
+  end
+
+  defp answer({:ok, records, next, _lsn}), do: {:ok, records, next}
+
+  defp answer({:error, :invalid_argument}),
+    do:
+      raise(
+        ArgumentError,
+        "an offset is {tx, op}, a level :visible or :durable, limits are positive integers"
+      )
+
+  defp answer({:error, _reason} = error), do: error
+
+  @doc "One state of the log, to read as often as needed. It keeps its memory and files alive until it is garbage."
+  @spec reader(t, level) :: {:ok, Reader.t()} | {:error, unreadable}
+  def reader(%__MODULE__{handle: handle} = log, level \\ :visible) do
+    with {:ok, reader, lsn} <- Native.store_reader(handle, level),
+         do: {:ok, %Reader{log: log, lsn: lsn, handle: reader}}
+  end
+
+  @doc """
+  The records above `after_offset`, up to and with `upto`, as a stream over one state of the log, taken when the stream begins. Raises `Racefree.Error` where `read/4` gives an error.
+  """
+  @spec stream(t, offset, keyword) :: Enumerable.t()
+  def stream(%__MODULE__{} = log, after_offset \\ {0, 0}, options \\ []) do
+    {upto, options} = Keyword.pop(options, :upto, :end)
+
+    Stream.resource(
+      fn ->
+        case reader(log, Keyword.get(options, :level, :visible)) do
+          {:ok, reader} -> {reader, after_offset}
+          {:error, reason} -> fail(log, reason)
+        end
+      end,
+      fn
+        :done ->
+          {:halt, :done}
+
+        {reader, from} ->
+          case read(reader, from, upto, options) do
+            {:ok, records, :done} -> {records, :done}
+            {:ok, records, {:more, next}} -> {records, {reader, next}}
+            {:error, reason} -> fail(log, reason)
+          end
+      end,
+      fn _state -> :ok end
+    )
+  end
+
+  defp fail(log, reason),
+    do:
+      raise(Racefree.Error, operation: :stream, registry: log.store, key: log.key, reason: reason)
+
+  @doc "The log's meta and the transaction that set it; `nil` if none did."
+  @spec meta(t | Reader.t(), level) :: {:ok, {Store.lsn(), binary} | nil} | {:error, unreadable}
+  def meta(log, level \\ :visible)
+  def meta(%__MODULE__{handle: handle}, level), do: Native.store_meta(handle, level)
+  def meta(%Reader{handle: handle}, _level), do: Native.store_reader_meta(handle)
+
+  ## Giving space back
+
+  @doc "Forgets the records up to and with `upto`, as far as they are committed. Durable when it returns `:ok`. Readers that have begun go on."
+  @spec trim(t, offset, timeout) :: :ok | {:error, :timeout | Store.no_log()}
+  def trim(%__MODULE__{handle: handle} = log, upto, timeout \\ 5_000) do
+    with {:ok, sequence} <- Native.store_trim(handle, upto),
+         do: durable(log.store, sequence, timeout)
+  end
+
+  @doc "The lowest offset to read after: what lies at or below it is trimmed."
+  @spec trimmed(t) :: offset | {:error, Store.down()}
+  def trimmed(%__MODULE__{handle: handle}), do: Native.store_trimmed(handle)
+
+  @doc """
+  The first half of a removal: from its return, appends and new reads get `{:error, :removed}`, and the key cannot be made anew. It survives restarts, see `Racefree.Store.removal/2`;
+  `finish_remove/2` is the second half.
+  """
+  @spec begin_remove(t) :: {:ok, LogRemoval.t()} | {:error, Store.no_log()}
+  def begin_remove(%__MODULE__{handle: handle} = log) do
+    with {:ok, removal} <- Native.store_begin_remove(handle),
+         do: {:ok, %LogRemoval{store: log.store, key: log.key, handle: removal}}
+  end
+
+  @doc "Gives key and space free. Durable when it returns `:ok`."
+  @spec finish_remove(LogRemoval.t(), timeout) ::
+          :ok | {:error, :stale | :timeout | Store.no_log()}
+  def finish_remove(%LogRemoval{handle: handle} = removal, timeout \\ 5_000) do
+    with {:ok, sequence} <- Native.store_finish_remove(handle),
+         do: durable(removal.store, sequence, timeout)
+  end
+
+  defp durable(store, sequence, timeout) do
+    with {:ok, service} <- Store.service(store),
+         {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, timeout),
+         do: :ok
+  end
+
+  defimpl Inspect do
+    def inspect(log, options),
+      do:
+        Inspect.Algebra.concat([
+          "#Racefree.Log<",
+          Inspect.Algebra.to_doc(log.key, options),
+          " in ",
+          Inspect.Algebra.to_doc(log.store, options),
+          ">"
+        ])
+  end
+end
