@@ -80,6 +80,7 @@ pub(super) struct Sealed {
 
 pub struct Flusher<V: Vfs> {
     pub(super) shared: Arc<Shared<V>>,
+    _lock: Arc<V::Lock>,
     wal: WalWriter<V::File>,
     /// Taken from the staging buffer, not written yet.
     backlog: VecDeque<Entry<V::File>>,
@@ -118,11 +119,12 @@ struct Mark {
 }
 
 impl<V: Vfs> Flusher<V> {
-    pub(super) fn new(shared: Arc<Shared<V>>, wal: WalWriter<V::File>, start: Start) -> Self {
+    pub(super) fn new(shared: Arc<Shared<V>>, lock: Arc<V::Lock>, wal: WalWriter<V::File>, start: Start) -> Self {
         let Start { summary, older_bytes, older_files, next_log } = start;
         let mark = Mark { lsn: shared.durable.load(), sequence: 0 };
         Self {
             shared,
+            _lock: lock,
             wal,
             backlog: VecDeque::new(),
             summary,

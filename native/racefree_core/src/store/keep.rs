@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub struct Keeper<V: Vfs> {
     pub(super) shared: Arc<Shared<V>>,
+    _lock: Arc<V::Lock>,
     state: State,
     manifest: ManifestWriter<V::File>,
     /// By the highest transaction.
@@ -35,12 +36,13 @@ pub struct Keeper<V: Vfs> {
 impl<V: Vfs> Keeper<V> {
     pub(super) fn new(
         shared: Arc<Shared<V>>,
+        lock: Arc<V::Lock>,
         state: State,
         manifest: ManifestWriter<V::File>,
         packs: BTreeMap<Lsn, Arc<Pack<V::File>>>,
         useless: VecDeque<String>,
     ) -> Self {
-        let keeper = Self { shared, state, manifest, packs, merge: None, merging_stopped: false, useless };
+        let keeper = Self { shared, _lock: lock, state, manifest, packs, merge: None, merging_stopped: false, useless };
         keeper.publish_figures();
         keeper
     }

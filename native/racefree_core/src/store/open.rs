@@ -41,6 +41,8 @@ impl<V: Vfs> Store<V> {
             io::ErrorKind::WouldBlock => OpenError::Locked,
             _ => OpenError::Io(Failure::new(Operation::Lock, &error)),
         })?;
+        // Held by the two that write: once both are gone another may open the directory, whoever still reads in this one.
+        let lock = Arc::new(lock);
         let (image, new) = match Image::read(&vfs, dir, &options)? {
             Some(image) => (image, false),
             None => (Image::of_nothing(&vfs, dir, options.identity)?, true),
@@ -56,9 +58,9 @@ impl<V: Vfs> Store<V> {
         };
         let (state, packs) = (std::mem::take(&mut image.state), std::mem::take(&mut image.packs));
         let lsn = report.lsn;
-        let shared = share(Given { vfs, dir, options, clock, lock: Some(lock), incarnation, lsn, durable: lsn, mode: Mode::Open }, image);
-        let flusher = Flusher::new(Arc::clone(&shared), wal, start);
-        let keeper = Keeper::new(Arc::clone(&shared), state, manifest, packs, useless);
+        let shared = share(Given { vfs, dir, options, clock, incarnation, lsn, durable: lsn, mode: Mode::Open }, image);
+        let flusher = Flusher::new(Arc::clone(&shared), Arc::clone(&lock), wal, start);
+        let keeper = Keeper::new(Arc::clone(&shared), lock, state, manifest, packs, useless);
         Ok(Opened { store: Store { shared }, flusher, keeper, report })
     }
 
@@ -72,8 +74,7 @@ impl<V: Vfs> Store<V> {
         let incarnation = image.incarnation;
         // What is only in the page cache of the writing process is visible and not durable.
         let durable = image.known_lsn;
-        let given =
-            Given { vfs, dir, options, clock: Box::new(NoClock), lock: None, incarnation, lsn: report.lsn, durable, mode: Mode::ReadOnly };
+        let given = Given { vfs, dir, options, clock: Box::new(NoClock), incarnation, lsn: report.lsn, durable, mode: Mode::ReadOnly };
         Ok((Self { shared: share(given, image) }, report))
     }
 }
@@ -185,7 +186,6 @@ struct Given<'a, V: Vfs> {
     dir: &'a Path,
     options: Options,
     clock: Box<dyn Clock>,
-    lock: Option<V::Lock>,
     incarnation: u64,
     lsn: Lsn,
     durable: Lsn,
@@ -193,7 +193,7 @@ struct Given<'a, V: Vfs> {
 }
 
 fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Shared<V>> {
-    let Given { vfs, dir, options, clock, lock, incarnation, lsn, durable, mode } = given;
+    let Given { vfs, dir, options, clock, incarnation, lsn, durable, mode } = given;
     let mut stage = Stage::new(mode, lsn, image.next_log);
     let mut catalog = Catalog::new();
     for (id, log) in image.logs {
@@ -206,7 +206,6 @@ fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Shared<V>> {
         clock,
         identity: image.identity,
         incarnation,
-        lock,
         stage,
         catalog,
         memory: image.memory,

@@ -27,8 +27,6 @@ pub(super) struct Shared<V: Vfs> {
     pub(super) clock: Box<dyn Clock>,
     pub(super) identity: u128,
     pub(super) incarnation: u64,
-    /// Held until the last handle is gone; none for a store opened for reading.
-    _lock: Option<V::Lock>,
     stage: Mutex<Stage<V::File>>,
     pub(super) flusher_work: Condvar,
     catalog: RwLock<Catalog<V::File>>,
@@ -128,7 +126,6 @@ pub(super) struct Beginning<V: Vfs> {
     pub(super) clock: Box<dyn Clock>,
     pub(super) identity: u128,
     pub(super) incarnation: u64,
-    pub(super) lock: Option<V::Lock>,
     pub(super) stage: Stage<V::File>,
     pub(super) catalog: Catalog<V::File>,
     pub(super) memory: Memory,
@@ -139,7 +136,7 @@ pub(super) struct Beginning<V: Vfs> {
 impl<V: Vfs> Shared<V> {
     pub(super) fn new(beginning: Beginning<V>) -> Self {
         use super::watermark::Awaited;
-        let Beginning { vfs, dir, options, clock, identity, incarnation, lock, stage, catalog, memory, lsn, durable } = beginning;
+        let Beginning { vfs, dir, options, clock, identity, incarnation, stage, catalog, memory, lsn, durable } = beginning;
         Self {
             vfs,
             dir,
@@ -147,7 +144,6 @@ impl<V: Vfs> Shared<V> {
             clock,
             identity,
             incarnation,
-            _lock: lock,
             stage: Mutex::new(stage),
             flusher_work: Condvar::new(),
             catalog: RwLock::new(catalog),

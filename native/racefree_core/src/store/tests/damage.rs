@@ -168,6 +168,19 @@ fn two_stores_in_one_folder_are_refused() {
 }
 
 #[test]
+fn a_store_that_was_shut_down_does_not_hold_its_folder_for_those_who_still_read() {
+    let disk = MemoryDisk::default();
+    let stepped = open(&disk, small());
+    stepped.put(1, b"log", &[&[1; 100]]);
+    let reader = stepped.store.find(b"log").unwrap().reader(Level::Visible).unwrap();
+    let store = stepped.store.clone();
+    store.shut_down();
+    drop(stepped);
+    assert!(try_open(&disk, small()).is_ok());
+    assert_eq!(reader.pages(ReadRange { after: Offset::START, upto: Offset::END, limit: ReadLimit::NONE, source: Source::Any }).count(), 1);
+}
+
+#[test]
 fn a_drain_is_marked_and_the_mark_is_void_after_the_next_start() {
     let disk = MemoryDisk::default();
     let mut stepped = open(&disk, small());
