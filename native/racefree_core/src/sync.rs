@@ -9,3 +9,7 @@ pub(crate) use loom::{
 };
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic};
+
+/// For what never changes and has no size known to the compiler (bytes, functions): loom's count cannot hold it, and there is nothing to check.
+pub(crate) use std::sync::Arc as PlainArc;
+pub(crate) use std::sync::PoisonError;

@@ -13,7 +13,7 @@ use super::vfs::Vfs;
 use super::view::{Life, View};
 use super::watermark::{Awaited, Waiter, WaiterId};
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, MutexGuard};
+use crate::sync::{Arc, MutexGuard, PlainArc, PoisonError};
 
 /// A store that is open. Cloning gives another handle to the same store; the directory is free again once all handles and both workers are gone.
 pub struct Store<V: Vfs> {
@@ -144,8 +144,8 @@ impl<V: Vfs> Store<V> {
         let id = LogId(stage.next_log);
         stage.next_log += 1;
         let slot = stage.add_appender(Appender::new(id, Offset::START));
-        let key: Arc<[u8]> = Arc::from(key);
-        let state = Arc::new(LogState::new(id, Arc::clone(&key), slot, View::empty()));
+        let key: PlainArc<[u8]> = PlainArc::from(key);
+        let state = Arc::new(LogState::new(id, PlainArc::clone(&key), slot, View::empty()));
         catalog.insert(Arc::clone(&state));
         drop(catalog);
         let bytes = key.len();
@@ -259,7 +259,7 @@ impl<V: Vfs> Store<V> {
 
     /// Has `subscriber` called with every durable transaction announced from now on, and with the failure that ends them. One call may stand for many transactions.
     pub fn subscribe_durable(&self, subscriber: Subscriber) -> u64 {
-        let mut subscribers = self.shared.subscribers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut subscribers = self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
         let id = subscribers.last_key_value().map_or(0, |(id, _)| id + 1);
         subscribers.insert(id, subscriber);
         id
@@ -267,7 +267,7 @@ impl<V: Vfs> Store<V> {
 
     /// A call under way may still end after this.
     pub fn unsubscribe_durable(&self, id: u64) {
-        let mut subscribers = self.shared.subscribers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut subscribers = self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
         subscribers.remove(&id);
     }
 
@@ -448,7 +448,7 @@ impl<V: Vfs> Log<V> {
     }
 
     /// The last committed meta and its transaction.
-    pub fn meta(&self, level: Level) -> Result<Option<(Lsn, Arc<[u8]>)>, ReadError> {
+    pub fn meta(&self, level: Level) -> Result<Option<(Lsn, PlainArc<[u8]>)>, ReadError> {
         self.reader(level).map(|reader| reader.meta())
     }
 
@@ -552,9 +552,9 @@ impl<V: Vfs> Reader<V> {
     }
 
     /// The meta in force at its transaction.
-    pub fn meta(&self) -> Option<(Lsn, Arc<[u8]>)> {
+    pub fn meta(&self) -> Option<(Lsn, PlainArc<[u8]>)> {
         // Whoever made this reader looked that the version is there.
-        self.view.meta_at(self.position).ok().flatten().map(|meta| (meta.lsn, Arc::clone(&meta.bytes)))
+        self.view.meta_at(self.position).ok().flatten().map(|meta| (meta.lsn, PlainArc::clone(&meta.bytes)))
     }
 
     /// All records of the range, page by page.

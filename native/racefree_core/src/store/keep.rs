@@ -15,8 +15,8 @@ use super::position::{LogId, Lsn, Offset};
 use super::shared::Shared;
 use super::vfs::Vfs;
 use super::view::{Extent, Life, View};
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, PoisonError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub struct Keeper<V: Vfs> {
@@ -90,7 +90,7 @@ impl<V: Vfs> Keeper<V> {
     fn rest(&self) {
         let mut inbox = self.shared.inbox();
         while inbox.sealed.is_empty() && inbox.freed.is_empty() && !inbox.drained && !self.shared.stopped() && !self.shared.has_failed() {
-            inbox = self.shared.keeper_work.wait(inbox).unwrap_or_else(std::sync::PoisonError::into_inner);
+            inbox = self.shared.keeper_work.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -4,30 +4,30 @@
 
 use super::position::LogId;
 use super::view::View;
-use crate::sync::{Arc, RwLock};
+use crate::sync::{Arc, PlainArc, PoisonError, RwLock};
 
 pub(super) struct LogState<F> {
     pub(super) id: LogId,
-    pub(super) key: Arc<[u8]>,
+    pub(super) key: PlainArc<[u8]>,
     /// Where its appender stands in the staging buffer.
     pub(super) slot: usize,
     view: RwLock<Arc<View<F>>>,
 }
 
 impl<F> LogState<F> {
-    pub(super) fn new(id: LogId, key: Arc<[u8]>, slot: usize, view: View<F>) -> Self {
+    pub(super) fn new(id: LogId, key: PlainArc<[u8]>, slot: usize, view: View<F>) -> Self {
         Self { id, key, slot, view: RwLock::new(Arc::new(view)) }
     }
 
     /// The current view. Order: load the position first, see [`View`].
     pub(super) fn view(&self) -> Arc<View<F>> {
         // A view is replaced by one assignment: a poisoned lock still holds a whole one.
-        Arc::clone(&self.view.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the view by a changed copy. Readers of the former keep it.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut View<F>) -> T) -> T {
-        let mut current = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut current = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = View::clone(&current);
         let result = change(&mut next);
         let former = std::mem::replace(&mut *current, Arc::new(next));

@@ -23,18 +23,18 @@ use super::failure::{Defect, During, Failure, OpenError, Operation};
 use super::frame::{Cursor, FileKind, Seed};
 use super::position::{LogId, Lsn, Offset};
 use super::vfs::{Vfs, VfsFile};
-use crate::sync::Arc;
+use crate::sync::PlainArc;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One step from a state to the next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Change {
-    Create { log: LogId, key: Arc<[u8]> },
+    Create { log: LogId, key: PlainArc<[u8]> },
     Tombstone { log: LogId },
     Purge { log: LogId },
     Trim { log: LogId, upto: Offset },
-    Meta { log: LogId, lsn: Lsn, bytes: Arc<[u8]> },
+    Meta { log: LogId, lsn: Lsn, bytes: PlainArc<[u8]> },
     AddPack(PackInfo),
     DropPack { high: Lsn },
     Position(Position),
@@ -63,10 +63,10 @@ pub(super) struct Position {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct LogRow {
-    pub(super) key: Arc<[u8]>,
+    pub(super) key: PlainArc<[u8]>,
     pub(super) removing: bool,
     pub(super) trimmed: Offset,
-    pub(super) meta: Option<(Lsn, Arc<[u8]>)>,
+    pub(super) meta: Option<(Lsn, PlainArc<[u8]>)>,
 }
 
 /// What the manifest says.
@@ -119,10 +119,10 @@ impl State {
     fn changes(&self) -> impl Iterator<Item = Change> + '_ {
         let logs = self.logs.iter().flat_map(|(log, row)| {
             let log = *log;
-            let create = Change::Create { log, key: Arc::clone(&row.key) };
+            let create = Change::Create { log, key: PlainArc::clone(&row.key) };
             let tombstone = row.removing.then_some(Change::Tombstone { log });
             let trim = (row.trimmed > Offset::START).then_some(Change::Trim { log, upto: row.trimmed });
-            let meta = row.meta.as_ref().map(|(lsn, bytes)| Change::Meta { log, lsn: *lsn, bytes: Arc::clone(bytes) });
+            let meta = row.meta.as_ref().map(|(lsn, bytes)| Change::Meta { log, lsn: *lsn, bytes: PlainArc::clone(bytes) });
             [Some(create), tombstone, trim, meta].into_iter().flatten()
         });
         let packs = self.packs.values().map(|pack| Change::AddPack(*pack));
@@ -319,7 +319,7 @@ fn decode_change(cursor: &mut Cursor<'_>) -> Option<Change> {
     })
 }
 
-fn decode_bytes(cursor: &mut Cursor<'_>) -> Option<Arc<[u8]>> {
+fn decode_bytes(cursor: &mut Cursor<'_>) -> Option<PlainArc<[u8]>> {
     let length = cursor.u32()? as usize;
-    cursor.bytes(length).map(Arc::from)
+    cursor.bytes(length).map(PlainArc::from)
 }

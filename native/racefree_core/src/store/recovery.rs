@@ -21,7 +21,7 @@ use super::stage::Memory;
 use super::vfs::Vfs;
 use super::view::{BlockRef, Extent, Life, Meta, View};
 use super::wal::{BatchHeader, EntryRef, FIRST_BATCH, Kind, Previous, born_length, highest_claim, previous};
-use crate::sync::Arc;
+use crate::sync::{Arc, PlainArc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -59,7 +59,7 @@ pub struct TornTail {
 
 /// One log as recovered.
 pub(super) struct RecoveredLog<F> {
-    pub(super) key: Arc<[u8]>,
+    pub(super) key: PlainArc<[u8]>,
     pub(super) view: View<F>,
     pub(super) last: Offset,
     pub(super) writer: Option<BlockWriter>,
@@ -135,9 +135,9 @@ impl<F: super::vfs::VfsFile> Image<F> {
             view.packed = state.position.packed;
             view.trimmed = row.trimmed;
             view.life = if row.removing { Life::Removing } else { Life::Live };
-            view.metas = row.meta.iter().map(|(lsn, bytes)| Meta { lsn: *lsn, bytes: Arc::clone(bytes) }).collect();
+            view.metas = row.meta.iter().map(|(lsn, bytes)| Meta { lsn: *lsn, bytes: PlainArc::clone(bytes) }).collect();
             // A trim may be in the manifest before records below it are replayed: it says nothing about the last offset.
-            logs.insert(*id, RecoveredLog { key: Arc::clone(&row.key), last: Offset::START, view, writer: None });
+            logs.insert(*id, RecoveredLog { key: PlainArc::clone(&row.key), last: Offset::START, view, writer: None });
         }
         let mut packs = BTreeMap::new();
         for info in state.packs.values() {
@@ -329,7 +329,7 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
                 let mut cursor = Cursor::new(entry.body);
                 let lsn = cursor.u64().ok_or(Defect::Meaning)?;
                 let rest = entry.body.get(8..).ok_or(Defect::Meaning)?;
-                self.pending.push(Pending::Meta { log, meta: Meta { lsn, bytes: Arc::from(rest) } });
+                self.pending.push(Pending::Meta { log, meta: Meta { lsn, bytes: PlainArc::from(rest) } });
             }
             Kind::Commit => self.commit(entry.subject)?,
             Kind::Abort => self.drop_pending(),
@@ -337,9 +337,9 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
                 if log.0 < self.image.next_log {
                     return Err(Defect::Meaning);
                 }
-                let key: Arc<[u8]> = Arc::from(entry.body);
+                let key: PlainArc<[u8]> = PlainArc::from(entry.body);
                 self.image.next_log = log.0 + 1;
-                let recovered = RecoveredLog { key: Arc::clone(&key), view: View::empty(), last: Offset::START, writer: None };
+                let recovered = RecoveredLog { key: PlainArc::clone(&key), view: View::empty(), last: Offset::START, writer: None };
                 self.image.logs.insert(log, recovered);
                 self.image.summary.changes.push(Change::Create { log, key });
             }

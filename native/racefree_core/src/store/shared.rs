@@ -11,14 +11,14 @@ use super::vfs::Vfs;
 use super::view::Extent;
 use super::watermark::{Waiter, Watermark};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PlainArc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use hashbrown::{HashMap, HashTable};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::path::PathBuf;
 
 /// Called with each new durable transaction, and once with the failure that ends it.
-pub type Subscriber = Arc<dyn Fn(Result<Lsn, Failure>) + Send + Sync>;
+pub type Subscriber = PlainArc<dyn Fn(Result<Lsn, Failure>) + Send + Sync>;
 
 pub(super) struct Shared<V: Vfs> {
     pub(super) vfs: V,
@@ -171,20 +171,20 @@ impl<V: Vfs> Shared<V> {
     }
 
     pub(super) fn wait_flusher<'a>(&self, stage: MutexGuard<'a, Stage<V::File>>) -> MutexGuard<'a, Stage<V::File>> {
-        self.flusher_work.wait(stage).unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.flusher_work.wait(stage).unwrap_or_else(PoisonError::into_inner)
     }
 
     // The catalog changes by single calls and the inbox by single assignments: a poisoned one is still whole.
     pub(super) fn catalog(&self) -> RwLockReadGuard<'_, Catalog<V::File>> {
-        self.catalog.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog<V::File>> {
-        self.catalog.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox<V::File>> {
-        self.inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn visible(&self) -> Lsn {
@@ -202,7 +202,7 @@ impl<V: Vfs> Shared<V> {
     /// Announces a durable transaction to all who want to know.
     pub(super) fn announce(&self, outcome: Result<Lsn, Failure>) {
         let subscribers: Vec<Subscriber> =
-            self.subscribers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values().map(Arc::clone).collect();
+            self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).values().map(PlainArc::clone).collect();
         for subscriber in subscribers {
             subscriber(outcome);
         }

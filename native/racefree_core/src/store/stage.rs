@@ -11,8 +11,8 @@ use super::log::LogState;
 use super::options::Options;
 use super::position::{LogId, Lsn, Offset};
 use super::view::{BlockRef, Extent, Meta};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, PlainArc};
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ pub(super) enum Entry<F> {
     },
     Create {
         log: LogId,
-        key: Arc<[u8]>,
+        key: PlainArc<[u8]>,
     },
     Tombstone {
         log: LogId,
@@ -319,7 +319,7 @@ impl<F> Stage<F> {
     /// Sets the log's meta in transaction `lsn`. `floor` is the oldest position a reader may still come with.
     pub(super) fn put_meta(&mut self, log: &Arc<LogState<F>>, lsn: Lsn, bytes: &[u8], floor: Lsn) -> Result<(), AppendError> {
         self.touch(log, lsn)?;
-        let meta = Meta { lsn, bytes: Arc::from(bytes) };
+        let meta = Meta { lsn, bytes: PlainArc::from(bytes) };
         log.update(|view| view.put_meta(meta.clone(), floor));
         self.push(Entry::Meta { log: log.id, meta }, bytes.len());
         if let Some(open) = &mut self.open {

@@ -8,7 +8,7 @@ use super::block::Block;
 use super::frame::Frame;
 use super::pack::Pack;
 use super::position::{Lsn, Offset};
-use crate::sync::Arc;
+use crate::sync::{Arc, PlainArc};
 
 /// Whether a log can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +51,7 @@ pub(super) struct BlockRef {
 #[derive(Clone)]
 pub(super) struct Meta {
     pub(super) lsn: Lsn,
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) bytes: PlainArc<[u8]>,
 }
 
 /// The version of the meta that a reader needs was forgotten between its two loads.

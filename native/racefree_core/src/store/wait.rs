@@ -5,7 +5,7 @@ use super::handle::Store;
 use super::position::{Lsn, Sequence};
 use super::vfs::Vfs;
 use super::watermark::{Waiter, WaiterId};
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Why a wait ended without what was waited for.
@@ -60,12 +60,12 @@ impl<V: Vfs> Store<V> {
         let other = Arc::clone(&outcome);
         let id = register(Box::new(move |result| {
             let (slot, called) = &*other;
-            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             called.notify_one();
         }));
         let (slot, called) = &*outcome;
-        let slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (slot, _) = called.wait_timeout_while(slot, timeout, |slot| slot.is_none()).unwrap_or_else(std::sync::PoisonError::into_inner);
+        let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let (slot, _) = called.wait_timeout_while(slot, timeout, |slot| slot.is_none()).unwrap_or_else(PoisonError::into_inner);
         match *slot {
             Some(result) => Ok(result?),
             None => {

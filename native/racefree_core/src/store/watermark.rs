@@ -4,7 +4,7 @@
 
 use super::failure::Failure;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
 
 /// Called exactly once: with the watermark when it has reached what was awaited, or with what makes that impossible.
@@ -106,6 +106,6 @@ impl Watermark {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // No code of others runs under this lock, and each change to the map is one call: a poisoned map is still a whole one.
-        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,8 @@
 mod damage;
 #[cfg(not(loom))]
 mod guarantees;
+#[cfg(loom)]
+mod loom;
 mod memory_disk;
 #[cfg(not(loom))]
 mod sequential;
