@@ -22,13 +22,13 @@ use crate::words::{self, Pid};
 /// By the number of the name's atom.
 static SLOTS: [Chain; SLOT_CHAINS] = [const { Chain::new() }; SLOT_CHAINS];
 const SLOT_CHAINS: usize = 256;
-/// Taken by owners that open and close, never by calls.
-static OPENING: Mutex<()> = Mutex::new(());
 static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
 
 struct Slot {
     name: ErlNifTerm,
     current: ArcSwapOption<Incarnation>,
+    /// Taken by an owner that opens, never by calls.
+    opening: Mutex<()>,
     next: Chain,
 }
 
@@ -64,8 +64,8 @@ pub(crate) fn with_current<R>(name: ErlNifTerm, call: impl FnOnce(&Incarnation) 
 
 /// Makes the calling process the owner of the registry `name`: of the entries that a crashed owner left, else of none.
 pub(crate) fn open(env: Env<'_>, name: Atom, settings: Settings) -> Opened {
-    let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let slot = slot(name.as_c_arg());
+    let _opening = slot.opening.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(left) = slot.current.load_full() {
         if let Ok(owner) = left.registry.adopt() {
             left.serve(env, owner, settings.audience);
@@ -83,7 +83,6 @@ pub(crate) fn open(env: Env<'_>, name: Atom, settings: Settings) -> Opened {
 
 /// Ends the incarnation that serves under `name`. It stays in its slot until its janitor is done, for those who wait or are subscribed.
 pub(crate) fn close(name: Atom) {
-    let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ended) = find(name.as_c_arg()).and_then(|slot| slot.current.load_full()) {
         ended.registry.close();
     }
@@ -104,7 +103,7 @@ fn find(name: ErlNifTerm) -> Option<&'static Slot> {
 fn slot(name: ErlNifTerm) -> &'static Slot {
     let mut chain = chain(name);
     loop {
-        let slot = chain.get_or_init(|| Box::new(Slot { name, current: ArcSwapOption::empty(), next: Chain::new() }));
+        let slot = chain.get_or_init(|| Box::new(Slot::new(name)));
         if slot.name == name {
             return slot;
         }
@@ -118,6 +117,10 @@ fn chain(name: ErlNifTerm) -> &'static Chain {
 }
 
 impl Slot {
+    fn new(name: ErlNifTerm) -> Self {
+        Self { name, current: ArcSwapOption::empty(), opening: Mutex::default(), next: Chain::new() }
+    }
+
     /// Drops the incarnation of this alarm, unless another has taken its place.
     fn vacate(&self, alarm: &Arc<Alarm>) {
         let current = self.current.load();
@@ -162,8 +165,10 @@ impl Incarnation {
         let process = env.pid();
         self.alarm.set_owner(process);
         let watch = ResourceArc::new(OwnerWatch { registry: Arc::downgrade(&self.registry), owner, alarm: Arc::clone(&self.alarm) });
-        // The owner is the calling process, so it lives and the monitor succeeds.
-        env.monitor(&watch, &process);
+        if env.monitor(&watch, &process).is_none() {
+            // Killed during this call, which a dirty scheduler finishes all the same.
+            self.registry.suspend(owner);
+        }
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
     }
 }
