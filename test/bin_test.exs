@@ -9,7 +9,7 @@ defmodule Racefree.BinTest do
   use ExUnit.Case, async: true
 
   @root Path.expand("..", __DIR__)
-  @tools ~w(sh cat cut dirname env getent grep id mkdir mktemp rm sed true uname)
+  @tools ~w(sh cat cmp cp cut dirname env getent grep id mkdir mktemp rm sed true uname)
   @rust_needed Regex.run(~r/^rust-version = "(.*)"/m, File.read!(Path.join(@root, "Cargo.toml")))
                |> List.last()
 
@@ -219,20 +219,61 @@ defmodule Racefree.BinTest do
     assert output =~ "Elixir 1.14 or newer is needed, and this machine has 1.9.4"
   end
 
-  test "bin/test runs both halves and fails if one fails", context do
+  test "Node.js and Chromium come from apt-get for the reports", context do
     machine(context)
+    fake(context, "id", "echo 0")
+    fake(context, "apt-get", ~s(echo "apt-get $*"))
+    assert {output, 3} = run(context, "test", ["reports"])
+    assert output =~ "missing: Node.js and npm; installing nodejs npm with apt-get, as root"
+    browser(context)
+    File.rm!(Path.join(context.bin, "chromium"))
+    assert {output, 3} = run(context, "test", ["reports"])
+    assert output =~ "missing: Chromium; installing chromium with apt-get, as root"
+    assert output =~ "Chromium is needed, and there is still none on PATH"
+  end
+
+  test "a Node.js that is too old is named with the version needed", context do
+    machine(context)
+    browser(context)
+    fake(context, "node", "echo v16.20.2")
+    assert {output, 3} = run(context, "test", ["reports"])
+    assert output =~ "Node.js 18.0 or newer is needed, and this machine has v16.20.2"
+  end
+
+  test "bin/test installs the validators of reports once", context do
+    machine(context)
+    browser(context)
+    context = repository(context)
+    fake(context, "npm", "exit 1")
+    assert {output, 3} = run(context, "test", ["reports"])
+    assert output =~ "the validators of reports could not be installed"
+    fake(context, "npm", ~s(echo "npm $*"; mkdir -p node_modules))
+    assert {output, 0} = run(context, "test", ["reports"])
+    assert output =~ "npm ci"
+    assert output =~ "node --test lints/racefree_report/tests/tools/formats.test.mjs"
+    assert {output, 0} = run(context, "test", ["reports"])
+    refute output =~ "npm ci"
+  end
+
+  test "bin/test runs all parts and fails if one fails", context do
+    machine(context)
+    browser(context)
+    context = repository(context)
     fake(context, "erl", "exit 0")
     fake(context, "elixir", "echo 'Elixir 1.14.0 (compiled with Erlang/OTP 25)'")
     fake(context, "cargo", ~s([ "$1" = test ] && exit 101; exit 0))
     fake(context, "mix", ~s(echo "mix $*"))
     assert {output, 1} = run(context, "test", [])
     assert output =~ "failed: cargo test --workspace"
+    assert output =~ "node --test"
     assert output =~ "mix test"
     assert {_output, 0} = run(context, "test", ["elixir"])
   end
 
   test "the commands run without HOME, and from a folder with a space in its name", context do
     machine(context)
+    browser(context)
+    context = repository(context)
     fake(context, "cargo", ~s([ -n "$HOME" ] || exit 101; exit 0))
     for tool <- ["erl", "mix"], do: fake(context, tool, "exit 0")
     fake(context, "elixir", "echo 'Elixir 1.18.0 (compiled with Erlang/OTP 27)'")
@@ -313,6 +354,27 @@ defmodule Racefree.BinTest do
 
       File.chmod!(path, 0o755)
     end
+  end
+
+  # As much of the repository as bin/test reads itself, in a folder with a space in its name: what it installs stays there.
+  defp repository(context) do
+    root = Path.join(context.folder, "a repository")
+    tools = "lints/racefree_report/tests/tools"
+    File.mkdir_p!(Path.join(root, tools))
+    File.cp_r!(Path.join(@root, "bin"), Path.join(root, "bin"))
+    File.cp!(Path.join(@root, "Cargo.toml"), Path.join(root, "Cargo.toml"))
+
+    for file <- ["package.json", "package-lock.json", ".npmrc"],
+        do: File.cp!(Path.join([@root, tools, file]), Path.join([root, tools, file]))
+
+    Map.put(context, :root, root)
+  end
+
+  # A machine with what the reports are shown to.
+  defp browser(context) do
+    fake(context, "node", ~s([ "$1" = --version ] && echo v20.0.0 || echo "node $*"))
+    fake(context, "npm", "mkdir -p node_modules")
+    fake(context, "chromium", "exit 0")
   end
 
   # A machine with Rust and a C compiler.

@@ -6,6 +6,7 @@
 root=${root:?}
 rust_needed=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' "$root/Cargo.toml")
 elixir_needed=1.14
+node_needed=18.0
 
 say() { printf 'racefree: %s\n' "$*"; }
 
@@ -81,6 +82,41 @@ need_elixir() {
     [ -n "$elixir_found" ] || fail "Elixir $elixir_needed or newer is needed, and elixir does not run; $more"
     at_least "$elixir_found" "$elixir_needed" ||
         fail "Elixir $elixir_needed or newer is needed, and this machine has $elixir_found; $more"
+}
+
+# What reads reports in the tests: Node.js runs the validators, and Chromium opens the page.
+need_report_tools() {
+    if ! { has node && has npm; }; then install_packages "Node.js and npm" "nodejs npm" "node"; fi
+    node_found=$(node --version 2>/dev/null) || fail "Node.js $node_needed or newer is needed, and node does not run; see https://nodejs.org"
+    at_least "${node_found#v}" "$node_needed" || fail "Node.js $node_needed or newer is needed, and this machine has $node_found; see https://nodejs.org"
+    find_chromium || install_packages "Chromium" "chromium" "chromium"
+    find_chromium || fail "Chromium is needed, and there is still none on PATH"
+    install_report_tools
+}
+
+find_chromium() {
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        if RACEFREE_CHROMIUM=$(command -v "$name"); then
+            export RACEFREE_CHROMIUM
+            return 0
+        fi
+    done
+    return 1
+}
+
+# The packages of the lock file, below target/. The copy of it among them says which they are.
+install_report_tools() {
+    wanted=$root/lints/racefree_report/tests/tools
+    RACEFREE_REPORT_TOOLS=$root/target/report-tools
+    export RACEFREE_REPORT_TOOLS
+    installed=$RACEFREE_REPORT_TOOLS/node_modules/.racefree-lock.json
+    if cmp -s "$wanted/package-lock.json" "$installed"; then return; fi
+    say "installing the validators of reports with npm, in target/report-tools"
+    mkdir -p "$RACEFREE_REPORT_TOOLS"
+    cp "$wanted/package.json" "$wanted/package-lock.json" "$wanted/.npmrc" "$RACEFREE_REPORT_TOOLS"
+    (cd "$RACEFREE_REPORT_TOOLS" && npm ci --ignore-scripts --no-audit --no-fund) ||
+        fail "the validators of reports could not be installed; what npm said is above"
+    cp "$wanted/package-lock.json" "$installed"
 }
 
 # install_packages WHAT APT-NAMES BREW-NAMES: says what it does, or why it can't and what to install.
