@@ -104,15 +104,17 @@ fn marked(source: &Source, text: &str, line: u32, spots: &[Spot], id: &str) -> M
     }
 }
 
-/// Cuts `line`, which begins at byte `start` of its file, wherever a spot begins or ends.
+/// Cuts `line`, which begins at byte `start` of its file, wherever a spot begins or ends. Indentation is never marked.
 fn segments<'t>(line: &'t str, start: usize, spots: &[Spot]) -> Vec<Segment<'t>> {
     let end = start + line.len();
+    let text = start + (line.len() - line.trim_start().len());
     let edges = spots.iter().flat_map(|spot| [spot.bytes.start, spot.bytes.end]).filter(|edge| (start..end).contains(edge));
-    let cuts: BTreeSet<usize> = edges.chain([start, end]).collect();
+    let cuts: BTreeSet<usize> = edges.chain([start, text, end]).collect();
     let cuts: Vec<usize> = cuts.into_iter().collect();
     let segment = |pair: &[usize]| {
         let [from, to] = *pair else { return None };
-        let over = || spots.iter().filter(move |spot| spot.bytes.start <= from && to <= spot.bytes.end && !spot.bytes.is_empty());
+        let over =
+            || spots.iter().filter(move |spot| text <= from && spot.bytes.start <= from && to <= spot.bytes.end && !spot.bytes.is_empty());
         let begins = spots.iter().filter(|spot| spot.bytes.start == from);
         Some(Segment {
             text: line.get(from - start..to - start)?,
@@ -156,5 +158,6 @@ mod tests {
     fn places_inside_one_another_and_across_lines_are_marked() {
         assert_eq!(drawn("abcdef", 10, &[spot(10..15, &[1], false), spot(12..14, &[2, 3], true)]), "1:(ab)2:3:[cd](e)f");
         assert_eq!(drawn("abcdef", 10, &[spot(4..12, &[1], false), spot(14..40, &[2], false)]), "(ab)cd2:(ef)");
+        assert_eq!(drawn("  cdef", 10, &[spot(4..40, &[1], true)]), "  [cdef]");
     }
 }

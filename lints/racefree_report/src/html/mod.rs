@@ -221,9 +221,41 @@ fn inline(text: &str) -> Markup {
 /// A path or a name, with places to break it.
 fn breakable(text: &str) -> Markup {
     html! {
-        @for (at, part) in text.split_inclusive(['/', '_', '.']).enumerate() {
+        @for (at, part) in parts(text).into_iter().enumerate() {
             @if at > 0 { wbr; }
             (part)
         }
+    }
+}
+
+/// `text` cut behind each joint between two words: `lib/`, `a_`, `b.`, `ex`. A mark that stands alone, as `_` does in a pattern, is no joint.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut rest, mut from) = (text, 0);
+    while let Some(at) = rest.get(from..).and_then(|behind| behind.find(['/', '_', '.'])).map(|at| from + at) {
+        let (before, behind) = rest.split_at(at + 1);
+        let is_joint =
+            before.trim_end_matches(['/', '_', '.']).ends_with(char::is_alphanumeric) && behind.starts_with(char::is_alphanumeric);
+        if is_joint {
+            parts.push(before);
+            (rest, from) = (behind, 0);
+        } else {
+            from = at + 1;
+        }
+    }
+    parts.push(rest);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_break_at_their_joints_and_patterns_do_not() {
+        assert_eq!(parts("lib/a_b.ex:3"), ["lib/", "a_", "b.", "ex:3"]);
+        assert_eq!(parts("{:normal, _}, {_, _rest}"), ["{:normal, _}, {_, _rest}"]);
+        assert_eq!(parts("It ends. And ../x"), ["It ends. And ../x"]);
+        assert_eq!(parts(""), [""]);
     }
 }
