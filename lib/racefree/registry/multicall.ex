@@ -4,28 +4,24 @@ defmodule Racefree.Registry.Multicall do
 
   alias Racefree.Registry
 
-  @spec run(Registry.name(), [{Registry.key(), term}], Registry.moment()) :: [
-          {Registry.key(), Registry.outcome()}
-        ]
+  @spec run(Registry.name(), [{Registry.key(), term}], Registry.moment()) ::
+          [{Registry.key(), Registry.outcome()}]
   def run(registry, requests, until) do
     # One address for all replies. It is new, so a receive that wants it looks at no message that came before.
     replies = :erlang.alias([:explicit_unalias])
+    {outcomes, asked, next} = Enum.reduce(requests, {[], [], 1}, &ask(registry, replies, &1, &2))
 
-    {outcomes, asked, count} =
-      Enum.reduce(requests, {%{}, [], 0}, &ask(registry, replies, &1, &2))
-
-    outcomes = collect(replies, until, asked, outcomes, count)
-
-    requests
-    |> Enum.with_index()
-    |> Enum.map(fn {{key, _request}, index} -> {key, Map.get(outcomes, index, :timeout)} end)
+    # One flag for each request: the first word counts, for a process may end after it has replied, or reply twice.
+    answered = :atomics.new(next, [])
+    outcomes = collect(replies, until, answered, asked, outcomes, length(asked))
+    merge(requests, List.keysort(outcomes, 0), 1)
   end
 
   # `asked` holds the index and the monitor of each request that was sent.
   defp ask(registry, replies, {key, request}, {outcomes, asked, index}) do
     case Registry.found(registry, key) do
       {:ok, pid, _value} when pid == self() ->
-        {Map.put(outcomes, index, {:down, :calling_self}), asked, index + 1}
+        {[{index, {:down, :calling_self}} | outcomes], asked, index + 1}
 
       {:ok, pid, _value} ->
         monitor = :erlang.monitor(:process, pid, tag: {:DOWN, replies, index})
@@ -35,37 +31,44 @@ defmodule Racefree.Registry.Multicall do
         {outcomes, [{index, monitor} | asked], index + 1}
 
       {:error, reason} ->
-        {Map.put(outcomes, index, reason), asked, index + 1}
+        {[{index, reason} | outcomes], asked, index + 1}
     end
   end
 
-  defp collect(replies, _until, _asked, outcomes, count) when map_size(outcomes) == count do
+  defp collect(replies, _until, _answered, _asked, outcomes, 0) do
     :erlang.unalias(replies)
     flush(replies)
     outcomes
   end
 
-  defp collect(replies, until, asked, outcomes, count) do
+  defp collect(replies, until, answered, asked, outcomes, left) do
     receive do
-      # The first word counts: a process may end after it has replied, or reply again.
-      {[[:alias | ^replies] | {index, _}], _} when is_map_key(outcomes, index) ->
-        collect(replies, until, asked, outcomes, count)
-
-      {{:DOWN, ^replies, index}, _, _, _, _} when is_map_key(outcomes, index) ->
-        collect(replies, until, asked, outcomes, count)
-
       {[[:alias | ^replies] | {index, monitor}], reply} ->
-        :erlang.demonitor(monitor)
-        collect(replies, until, asked, Map.put(outcomes, index, {:ok, reply}), count)
+        case :atomics.exchange(answered, index, 1) do
+          0 ->
+            :erlang.demonitor(monitor)
+            outcomes = [{index, {:ok, reply}} | outcomes]
+            collect(replies, until, answered, asked, outcomes, left - 1)
+
+          1 ->
+            collect(replies, until, answered, asked, outcomes, left)
+        end
 
       {{:DOWN, ^replies, index}, _monitor, :process, _pid, reason} ->
-        collect(replies, until, asked, Map.put(outcomes, index, Registry.down(reason)), count)
+        case :atomics.exchange(answered, index, 1) do
+          0 ->
+            outcomes = [{index, Registry.down(reason)} | outcomes]
+            collect(replies, until, answered, asked, outcomes, left - 1)
+
+          1 ->
+            collect(replies, until, answered, asked, outcomes, left)
+        end
     after
       Registry.remaining(until) ->
         :erlang.unalias(replies)
 
         for {index, monitor} <- asked,
-            not is_map_key(outcomes, index),
+            :atomics.get(answered, index) == 0,
             do: :erlang.demonitor(monitor)
 
         flush(replies)
@@ -80,5 +83,16 @@ defmodule Racefree.Registry.Multicall do
     after
       0 -> :ok
     end
+  end
+
+  # Who has no outcome has not answered in time.
+  defp merge([], [], _index), do: []
+
+  defp merge([{key, _request} | requests], [{index, outcome} | outcomes], index) do
+    [{key, outcome} | merge(requests, outcomes, index + 1)]
+  end
+
+  defp merge([{key, _request} | requests], outcomes, index) do
+    [{key, :timeout} | merge(requests, outcomes, index + 1)]
   end
 end
