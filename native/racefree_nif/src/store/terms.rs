@@ -43,6 +43,8 @@ pub(crate) struct Decoded<'a> {
 impl<'a> Decoded<'a> {
     /// A list of iodata and `{op, iodata}`.
     pub(crate) fn new(list: Term<'a>, effort: Effort) -> Result<Self, Refusal> {
+        // rustler's iterator panics at the end of an improper list.
+        list.list_length().map_err(|_| Refusal::Argument)?;
         let elements: ListIterator = list.decode().map_err(|_| Refusal::Argument)?;
         let mut payloads = Vec::new();
         let mut bytes = 0;

@@ -1,0 +1,171 @@
+defmodule Mix.Tasks.Racefree.Store do
+  @shortdoc "Looks into a store's directory: inspect, verify"
+
+  @moduledoc """
+  Looks into the directory of a `Racefree.Store`. Nothing is written, and the store may be running.
+
+      mix racefree.store inspect DIR    what is in it: transactions, logs, files
+      mix racefree.store verify DIR     read every byte, and list what is damaged
+
+  Exit status: 0 all is well, 1 something is damaged, 2 bad usage, 3 the directory cannot be read.
+
+  `--keys` lists every log of `inspect`, with the offset below which it is trimmed and its number of records.
+  """
+
+  use Mix.Task
+
+  alias Racefree.{Log, Native, Store}
+
+  @impl true
+  def run(arguments) do
+    case OptionParser.parse(arguments, strict: [keys: :boolean]) do
+      {options, [command, dir], []} when command in ["inspect", "verify"] ->
+        Mix.Task.run("compile")
+        look(command, dir, options)
+
+      {_options, _arguments, [{flag, _} | _]} ->
+        usage("unknown option: #{flag}")
+
+      _ ->
+        usage("give a command and a directory")
+    end
+  end
+
+  defp usage(message) do
+    Mix.shell().error("racefree: #{message}\n\n#{Mix.Task.moduledoc(__MODULE__)}")
+    exit({:shutdown, 2})
+  end
+
+  defp look(command, dir, options) do
+    unless File.dir?(dir), do: stop(3, "there is no directory #{dir}")
+
+    case Native.store_open_read_only(dir, Store.default_settings()) do
+      {:ok, service, report} when command == "inspect" -> show(service, report, dir, options)
+      {:ok, service, _report} -> verify(service, dir)
+      {:error, reason} -> refuse(dir, reason)
+    end
+  end
+
+  defp stop(status, message) do
+    Mix.shell().error("racefree: #{message}")
+    exit({:shutdown, status})
+  end
+
+  defp refuse(dir, {:corrupt, file, offset, kind}) do
+    stop(
+      1,
+      "#{dir} is damaged: #{file} at byte #{offset} (#{defect(kind)}). A store does not open like this, so that nothing is lost silently. " <>
+        "Keep a copy of the directory before you try anything."
+    )
+  end
+
+  defp refuse(dir, {:missing, file}), do: stop(3, "#{dir} holds no store, or has lost #{file}")
+
+  defp refuse(dir, {:foreign, file}),
+    do: stop(1, "#{dir} is damaged: #{file} belongs to another store")
+
+  defp refuse(dir, {:unknown_version, file, version}),
+    do:
+      stop(
+        3,
+        "#{dir}: #{file} has format version #{version}, which this release of Racefree does not know; use the release that wrote it"
+      )
+
+  defp refuse(dir, reason), do: stop(3, "#{dir} cannot be read: #{inspect(reason)}")
+
+  defp show(service, report, dir, options) do
+    info = Native.store_info(service)
+    keys = service |> Native.store_keys() |> Enum.map(&Store.decode/1) |> Enum.sort()
+    shell = Mix.shell()
+    shell.info("#{dir}")
+    shell.info("  last transaction    #{report.lsn}")
+
+    shell.info(
+      "  last stop           #{if report.clean, do: "clean: everything is on disk", else: "not clean: it runs now, or it crashed"}"
+    )
+
+    shell.info("  logs                #{length(keys)}")
+
+    shell.info(
+      "  pack files          #{info.pack_files}, #{bytes(info.pack_bytes)}, of them #{bytes(info.dead_bytes)} no longer needed"
+    )
+
+    shell.info(
+      "  write-ahead log     #{bytes(info.wal_bytes)}: #{report.records} records that are in no pack yet"
+    )
+
+    if report.dropped_records > 0,
+      do:
+        shell.info(
+          "  not committed       #{report.dropped_records} records, #{bytes(report.dropped_bytes)}: dropped at the next start"
+        )
+
+    if report.torn,
+      do:
+        shell.info(
+          "  torn                #{elem(report.torn, 0)} at byte #{elem(report.torn, 1)}: what was being written in a crash; not damage"
+        )
+
+    for key <- report.pending_removals,
+        do:
+          shell.info(
+            "  removal begun       #{inspect(Store.decode(key))}: to be finished with Racefree.Log.finish_remove/2"
+          )
+
+    if options[:keys], do: Enum.each(keys, &show_log(service, &1))
+  end
+
+  defp show_log(service, key) do
+    {:ok, handle} = Native.store_find(service, Store.encode(key))
+    {tx, op} = trimmed = Native.store_trimmed(handle)
+    log = %Log{store: __MODULE__, key: key, handle: handle}
+
+    case count(log, trimmed, 0, nil) do
+      {:ok, count, last} ->
+        trim = if {tx, op} == {0, 0}, do: "", else: ", trimmed up to #{inspect(trimmed)}"
+
+        Mix.shell().info(
+          "  #{inspect(key)}: #{count} records#{if last, do: ", the last at #{inspect(last)}"}#{trim}"
+        )
+
+      {:error, reason} ->
+        Mix.shell().info("  #{inspect(key)}: cannot be read: #{inspect(reason)}")
+    end
+  end
+
+  defp count(log, from, count, last) do
+    case Log.read(log, from) do
+      {:ok, [], :done} -> {:ok, count, last}
+      {:ok, records, :done} -> {:ok, count + length(records), records |> List.last() |> elem(0)}
+      {:ok, records, {:more, next}} -> count(log, next, count + length(records), next)
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  defp verify(service, dir) do
+    case Native.store_verify(service) do
+      {:ok, %{problems: []} = report} ->
+        Mix.shell().info(
+          "#{dir}: #{report.files} files, #{report.records} packed records, #{bytes(report.bytes)} read; all is well"
+        )
+
+      {:ok, report} ->
+        for {file, offset, kind} <- report.problems,
+            do: Mix.shell().error("#{Path.join(dir, file)}: byte #{offset}: #{defect(kind)}")
+
+        stop(1, "#{length(report.problems)} damaged places in #{report.files} files")
+
+      {:error, reason} ->
+        refuse(dir, reason)
+    end
+  end
+
+  defp defect(:checksum), do: "its checksum does not fit"
+  defp defect(:truncated), do: "it ends too early"
+  defp defect(:header), do: "it does not begin as a file of a store"
+  defp defect(:meaning), do: "its checksum fits, and it makes no sense"
+
+  defp bytes(count) when count < 10_000, do: "#{count} bytes"
+  defp bytes(count) when count < 10_000_000, do: "#{div(count, 1_000)} kB"
+  defp bytes(count), do: "#{div(count, 1_000_000)} MB"
+end
