@@ -900,16 +900,20 @@ defmodule Racefree.Registry do
   @typedoc false
   @type moment :: integer | :infinity
 
+  # In microseconds, so that a wait is never shorter than asked for.
   @doc false
   @spec moment(timeout) :: moment
   def moment(:infinity), do: :infinity
 
   def moment(timeout) when is_integer(timeout) and timeout >= 0 do
-    System.monotonic_time(:millisecond) + timeout
+    System.monotonic_time(:microsecond) + timeout * 1_000
   end
 
   @doc false
   @spec remaining(moment) :: timeout
   def remaining(:infinity), do: :infinity
-  def remaining(until), do: max(until - System.monotonic_time(:millisecond), 0)
+
+  def remaining(until) do
+    max(div(until - System.monotonic_time(:microsecond) + 999, 1_000), 0)
+  end
 end
