@@ -49,8 +49,8 @@ pub fn check(machine: &Machine, oracle: &Oracle, options: &Options, rng: &mut Rn
         Err(error) => return Err(tell(format!("{error:?}"))),
     };
     match observe(&opened.store, &opened.report.pending_removals) {
-        // More than a bit may take several of the last batches, with all that they say of one another.
-        Ok(state) if is_newest_missing || matches!(damage, Damage::Misdirect | Damage::Cut) => oracle.accept_any(&state).map_err(tell),
+        // More than a bit may take several of the last batches, with all that they say of one another. What the manifest knows stays: trims, removals.
+        Ok(state) if is_newest_missing || matches!(damage, Damage::Misdirect | Damage::Cut) => oracle.accept_rest(&state).map_err(tell),
         Ok(state) => oracle.accept_without_last_batch(&state).map_err(tell),
         // Found late, when the damaged record is read; and told, not skipped.
         Err((_, ReadError::Corrupt { .. })) if damage != Damage::Foreign => match opened.store.verify() {

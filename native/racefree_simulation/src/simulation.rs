@@ -449,8 +449,9 @@ impl Life {
     /// Steps both until they have nothing more to do; whether the flusher got to `goal`.
     fn run_until(&mut self, machine: &Machine, goal: Progress) -> Verdict<bool> {
         for _ in 0..BACKGROUND_STEPS_MAX {
-            let flushed = self.flush(machine)?;
+            // The client may act in the middle of either, but not of a flush that is idle: that touches no disk.
             let kept = self.keep()?;
+            let flushed = self.flush(machine)?;
             let is_done = |progress| matches!(progress, Progress::Idle | Progress::Closed | Progress::Failed);
             if machine.has_crashed() || (is_done(flushed) && is_done(kept)) {
                 return Ok(flushed == goal);

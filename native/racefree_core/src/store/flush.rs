@@ -340,6 +340,7 @@ impl<V: Vfs> Flusher<V> {
         }
         // Order: the sync returned ok before either number moves.
         shared.durable_sequence.advance(self.durable.sequence);
+        shared.wake_keeper();
         if self.durable.lsn > announced {
             shared.durable.advance(self.durable.lsn);
             shared.announce(Ok(self.durable.lsn));

@@ -474,6 +474,7 @@ impl<V: Vfs> Log<V> {
         });
         self.shared.memory.leave(freed_bytes);
         stage.push(Entry::Trim { log: self.state.id, upto, freed }, 0);
+        stage.cut_sequence = stage.sequence;
         let sequence = Sequence(stage.sequence);
         self.store().hurry(stage);
         Ok(sequence)
@@ -614,6 +615,7 @@ impl<V: Vfs> Removal<V> {
         shared.catalog_mut().remove(state);
         stage.free_appender(state);
         stage.push(Entry::Purge { log: state.id, freed }, 0);
+        stage.cut_sequence = stage.sequence;
         let sequence = Sequence(stage.sequence);
         self.log.store().hurry(stage);
         Ok(sequence)

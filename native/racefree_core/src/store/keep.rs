@@ -2,6 +2,8 @@
 //!
 //! Order, for a seal: the pack is durable, then the manifest names it, then views are swapped to it, then the write-ahead logs go. A crash between any two of them leaves
 //! a state that the next open understands: a pack that no manifest names is an orphan, a log older than the manifest's first is of no use.
+//! Order: what a pack leaves out because of a trim or a purge is said in the manifest, and the manifest says so only once that trim or purge is durable in the write-ahead
+//! log: else it would survive a crash that takes transactions before it.
 //! Commits do not wait for any of this, unless memory is full.
 
 use super::directory::wal_name;
@@ -27,10 +29,24 @@ pub struct Keeper<V: Vfs> {
     /// By the highest transaction.
     packs: BTreeMap<Lsn, Arc<Pack<V::File>>>,
     merge: Option<Merge<V::File>>,
+    /// A pack that is written and not in the manifest yet.
+    prepared: Option<Prepared<V::File>>,
     /// A merge met a damaged pack: its files are left as they are.
     merging_stopped: bool,
     /// Names of files that nothing needs.
     useless: VecDeque<String>,
+}
+
+/// A seal up to its manifest edit.
+struct Prepared<F> {
+    touched: BTreeSet<LogId>,
+    changes: Vec<Change>,
+    pack: Option<Pack<F>>,
+    high: Lsn,
+    wal_first: u64,
+    next_log: u64,
+    /// The newest trim or purge that the views had.
+    cut_sequence: u64,
 }
 
 impl<V: Vfs> Keeper<V> {
@@ -42,7 +58,7 @@ impl<V: Vfs> Keeper<V> {
         packs: BTreeMap<Lsn, Arc<Pack<V::File>>>,
         useless: VecDeque<String>,
     ) -> Self {
-        let keeper = Self { shared, _lock: lock, state, manifest, packs, merge: None, merging_stopped: false, useless };
+        let keeper = Self { shared, _lock: lock, state, manifest, packs, merge: None, prepared: None, merging_stopped: false, useless };
         keeper.publish_figures();
         keeper
     }
@@ -57,8 +73,8 @@ impl<V: Vfs> Keeper<V> {
         }
         let (freed, sealed, drained) = {
             let mut inbox = self.shared.inbox();
-            let sealed = inbox.sealed.pop_front();
-            inbox.sealing = sealed.is_some();
+            let sealed = if self.prepared.is_none() { inbox.sealed.pop_front() } else { None };
+            inbox.sealing = self.prepared.is_some() || sealed.is_some();
             (std::mem::take(&mut inbox.freed), sealed, inbox.drained)
         };
         for extent in freed {
@@ -89,14 +105,22 @@ impl<V: Vfs> Keeper<V> {
 
     fn rest(&self) {
         let mut inbox = self.shared.inbox();
-        while inbox.sealed.is_empty() && inbox.freed.is_empty() && !inbox.drained && !self.shared.stopped() && !self.shared.has_failed() {
+        // While a seal waits for a sync, the next one has to wait too.
+        let waits = |inbox: &super::shared::Inbox<V::File>| match self.cut_awaited() {
+            Some(cut_sequence) => !self.shared.has_durable(cut_sequence),
+            None => inbox.sealed.is_empty() && inbox.freed.is_empty(),
+        };
+        while waits(&inbox) && !inbox.drained && !self.shared.stopped() && !self.shared.has_failed() {
             inbox = self.shared.keeper_work.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn advance(&mut self, sealed: Option<Sealed>, drained: bool) -> Result<Progress, Failure> {
         if let Some(sealed) = sealed {
-            self.seal(sealed)?;
+            self.prepared = Some(self.prepare(sealed)?);
+        }
+        if let Some(prepared) = self.prepared.take_if(|prepared| self.shared.has_durable(prepared.cut_sequence)) {
+            self.seal(prepared)?;
             self.shared.inbox().sealing = false;
             // The flusher may have waited for the memory that this freed.
             self.shared.room.advance(self.shared.room.load() + 1);
@@ -104,6 +128,9 @@ impl<V: Vfs> Keeper<V> {
         }
         if drained {
             return Ok(Progress::Closed);
+        }
+        if self.prepared.is_some() {
+            return Ok(Progress::Idle);
         }
         if let Some(name) = self.useless.pop_front() {
             match self.shared.vfs.remove(&self.shared.dir.join(name)) {
@@ -117,13 +144,27 @@ impl<V: Vfs> Keeper<V> {
         self.advance_merge()
     }
 
-    /// Makes a pack of all that the sealed logs committed, and the manifest say all that they changed.
-    fn seal(&mut self, sealed: Sealed) -> Result<(), Failure> {
+    /// What a waiting edit of the manifest needs durable.
+    fn cut_awaited(&self) -> Option<u64> {
+        let merge = self.merge.as_ref().and_then(Merge::cut_awaited);
+        self.prepared.as_ref().map(|prepared| prepared.cut_sequence).or(merge)
+    }
+
+    /// Makes a pack of all that the sealed logs committed.
+    fn prepare(&mut self, sealed: Sealed) -> Result<Prepared<V::File>, Failure> {
         let Sealed { summary, wal_first, next_log } = sealed;
         let mut changes = summary.changes;
         let high = summary.lsn;
         let pack = self.write_pack(&summary.touched, high, &mut changes)?;
+        // Order: after the views were read, so that it covers what they left out.
+        let cut_sequence = self.shared.stage().cut_sequence;
         changes.extend(summary.metas.into_iter().map(|(log, meta)| Change::Meta { log, lsn: meta.lsn, bytes: meta.bytes }));
+        Ok(Prepared { touched: summary.touched, changes, pack, high, wal_first, next_log, cut_sequence })
+    }
+
+    /// Makes the manifest say all that the sealed logs changed, and the pack part of the logs.
+    fn seal(&mut self, prepared: Prepared<V::File>) -> Result<(), Failure> {
+        let Prepared { touched, mut changes, pack, high, wal_first, next_log, .. } = prepared;
         changes.extend(pack.iter().map(|pack| Change::AddPack(pack.info)));
         let before = self.state.position;
         changes.push(Change::Position(Position {
@@ -141,7 +182,7 @@ impl<V: Vfs> Keeper<V> {
         if let Some(pack) = &pack {
             self.packs.insert(high, Arc::clone(pack));
         }
-        self.swap_to_pack(&summary.touched, pack.as_ref(), high);
+        self.swap_to_pack(&touched, pack.as_ref(), high);
         self.useless.extend((before.wal_first..wal_first).map(wal_name));
         Ok(())
     }
@@ -232,6 +273,11 @@ impl<V: Vfs> Keeper<V> {
                 Ok(Progress::Worked)
             }
             MergeStep::Done => {
+                if let Some(cut_sequence) = merge.cut_awaited()
+                    && !self.shared.has_durable(cut_sequence)
+                {
+                    return Ok(Progress::Idle);
+                }
                 if let Some(merge) = self.merge.take() {
                     self.finish_merge(merge)?;
                 }

@@ -31,6 +31,8 @@ pub(super) struct Merge<F> {
     logs: Vec<LogId>,
     changes: Vec<Change>,
     at: At,
+    /// The newest trim or purge that a look at a log may have seen.
+    cut_sequence: u64,
 }
 
 /// Where a merge stands: log, input, position in the input's row.
@@ -82,7 +84,20 @@ impl<F: VfsFile> Merge<F> {
         logs.dedup();
         let above = inputs.first().map_or(0, |input| input.info.above);
         let high = inputs.last().map_or(0, |input| input.info.high);
-        Self { inputs, info: PackInfo { number, above, high, length: 0 }, writer: None, logs, changes: Vec::new(), at: At::default() }
+        Self {
+            inputs,
+            info: PackInfo { number, above, high, length: 0 },
+            writer: None,
+            logs,
+            changes: Vec::new(),
+            at: At::default(),
+            cut_sequence: 0,
+        }
+    }
+
+    /// The trim or purge that must be durable before the manifest may speak of this merge, once all is copied.
+    pub(super) fn cut_awaited(&self) -> Option<u64> {
+        (self.at.log >= self.logs.len()).then_some(self.cut_sequence)
     }
 
     /// Copies a few MiB.
@@ -93,6 +108,8 @@ impl<F: VfsFile> Merge<F> {
                 Some(trimmed) => trimmed,
                 None => {
                     let trimmed = self.look_up(id, shared);
+                    // Order: after the look, so that it covers what was seen.
+                    self.cut_sequence = shared.stage().cut_sequence;
                     self.at.trimmed = Some(trimmed);
                     trimmed
                 }

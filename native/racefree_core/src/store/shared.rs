@@ -242,6 +242,17 @@ impl<V: Vfs> Shared<V> {
         self.room.wait(target, waiter)
     }
 
+    /// Whether all trims and purges up to that place survive a crash.
+    pub(super) fn has_durable(&self, cut_sequence: u64) -> bool {
+        self.durable_sequence.load() >= cut_sequence
+    }
+
+    pub(super) fn wake_keeper(&self) {
+        // Order: under the lock that the keeper holds between looking and sleeping, so that the call is not lost.
+        drop(self.inbox());
+        self.keeper_work.notify_all();
+    }
+
     /// Wakes both background threads.
     pub(super) fn wake(&self) {
         // Order: under the locks that the threads hold between looking and sleeping, so that the call is not lost.

@@ -152,6 +152,8 @@ pub(super) struct Stage<F> {
     pub(super) queue: Vec<Entry<F>>,
     /// Entries queued since the start.
     pub(super) sequence: u64,
+    /// The place of the newest trim or purge.
+    pub(super) cut_sequence: u64,
     /// Bytes queued or taken and not yet written.
     pub(super) pending_bytes: usize,
     /// Whether the queue holds what somebody may wait for.
@@ -180,6 +182,7 @@ impl<F> Stage<F> {
             committed,
             queue: Vec::new(),
             sequence: 0,
+            cut_sequence: 0,
             pending_bytes: 0,
             urgent: false,
             next_log,

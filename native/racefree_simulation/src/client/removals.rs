@@ -22,7 +22,7 @@ impl Client {
                 let visible_end = Offset { tx: self.oracle.newest().lsn, op: u64::MAX };
                 let Some(log) = self.oracle.newest().live(&key) else { return Ok(()) };
                 let lowest = upto.min(visible_end).max(before);
-                if after < before || (after > upto && after > before) || log.range(after, lowest, u64::MAX) != [] {
+                if after < before || (after > upto && after > before) || !log.range(after, lowest, u64::MAX).is_empty() {
                     return Err(format!("a trim upto {upto:?} moved {before:?} to {after:?}"));
                 }
                 let position = self.oracle.push(Event::Trim { key, after });
