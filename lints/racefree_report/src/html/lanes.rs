@@ -56,7 +56,7 @@ pub(super) fn drawing(sources: &[Source], finding: &Finding, id: &str) -> Markup
     html! {
         div.interleaving {
             div.{ "lanes-" (lanes.len()) } {
-                div.heads aria-hidden="true" { @for lane in &lanes { span { (plain::line(lane)) } } }
+                div.heads aria-hidden="true" { @for lane in &lanes { span { (inline(lane)) } } }
                 ol {
                     @for (at, step) in finding.trace.iter().enumerate() {
                         (self::step(sources, finding, step, id, at + 1, &lane_of))
@@ -75,7 +75,7 @@ fn step(sources: &[Source], finding: &Finding, step: &Step, id: &str, number: us
     html! {
         li.step.(class) {
             div.card {
-                span.who { (plain::line(&step.process)) }
+                span.who { (inline(&step.process)) }
                 " "
                 span.what { (inline(&step.message)) }
                 " "
@@ -85,7 +85,7 @@ fn step(sources: &[Source], finding: &Finding, step: &Step, id: &str, number: us
                     span.where { "outside the source" }
                 }
                 @if is_reported { " " strong.verdict { "reported here" } }
-                @if let Some(signal) = &step.signal { " " span.to { "→ " (signal.kind.name()) " to " (plain::line(&signal.to)) } }
+                @if let Some(signal) = &step.signal { " " span.to { "→ " (signal.kind.name()) " to " (inline(&signal.to)) } }
             }
             @if let Some(signal) = &step.signal {
                 @if let Some(to) = lane_of(&signal.to).filter(|to| *to != lane) { (arrow(signal.kind, lane, to)) }

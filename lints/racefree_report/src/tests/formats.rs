@@ -180,7 +180,7 @@ fn html_draws_arrows_between_lanes_and_says_them_in_words() {
     let page = rendered(html::write);
     assert!(page.contains("<li class=\"step lane-2 outside\">"), "the job dies outside the source, in a lane of its own");
     assert!(page.contains("<span class=\"arrow exit rightwards between-2-3\" aria-hidden=\"true\"><span>exit</span></span>"));
-    assert!(page.contains("<span class=\"to\">→ exit to Jobs.Registry</span>"));
+    assert!(page.contains("<span class=\"to\">→ exit to Jobs.<wbr>Registry</span>"));
     assert_eq!(page.matches("reported here").count(), 2, "a step of each of the two findings that have any");
 }
 
