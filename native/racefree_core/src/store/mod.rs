@@ -30,6 +30,7 @@ mod view;
 mod wait;
 mod wal;
 mod watermark;
+mod window;
 
 pub use failure::{Defect, Failure, OpenError, Operation};
 pub use flush::{Flusher, Progress};

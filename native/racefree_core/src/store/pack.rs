@@ -107,6 +107,11 @@ impl<F> Pack<F> {
         following.checked_sub(1).and_then(|at| marks.get(at)).map_or(row.start, |mark| mark.position)
     }
 
+    /// How much of the row may have to be skipped from `position`, a result of [`Self::seek`], to the record sought.
+    pub(super) fn seek_span(&self, row: &Row, position: u64) -> u64 {
+        if position == row.start && row.mark_count <= 1 { MARK_DISTANCE.min(row.end - row.start) } else { MARK_DISTANCE }
+    }
+
     pub(super) fn frame_bytes(&self) -> u64 {
         self.rows.iter().map(|row| row.end - row.start).sum()
     }

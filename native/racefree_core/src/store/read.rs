@@ -237,10 +237,21 @@ impl Collector {
         stop
     }
 
+    /// What the page is likely to need, so that a short one costs one short read.
+    fn first_read_bytes<F>(&self, pack: &Pack<F>, row: &Row, position: u64) -> usize {
+        let frame_bytes = usize::try_from((row.end - row.start) / row.count.max(1)).unwrap_or(usize::MAX);
+        let records = self.limit.records.saturating_sub(self.records.count).saturating_add(1);
+        let by_count = records.saturating_mul(frame_bytes);
+        let left = self.limit.bytes.saturating_sub(self.records.payload_bytes);
+        let by_bytes = left.saturating_add(left / frame_bytes.max(1) * FRAME_HEADER_BYTES).saturating_add(frame_bytes);
+        let skipped = usize::try_from(pack.seek_span(row, position)).unwrap_or(usize::MAX);
+        by_count.min(by_bytes).saturating_add(skipped).clamp(READ_BYTES_MIN, FIRST_READ_BYTES_MAX)
+    }
+
     /// Takes frames of one row of a pack.
     fn file<F: VfsFile>(&mut self, pack: &Pack<F>, row: &Row) -> Result<Stop, ReadError> {
         let mut position = pack.seek(row, self.after);
-        let mut want = FIRST_READ_BYTES.max(self.limit.bytes.saturating_add(FRAME_HEADER_BYTES).min(FIRST_READ_BYTES_MAX));
+        let mut want = self.first_read_bytes(pack, row, position);
         while position < row.end {
             let buffer = read_frames(pack, row, position, want)?;
             let mut at = 0;
@@ -262,7 +273,7 @@ impl Collector {
                 None if at == 0 && matches!(stop, Stop::Exhausted) => {
                     return Err(ReadError::Corrupt { file: pack.name(), offset: position, defect: Defect::Truncated });
                 }
-                _ => (want * 2).clamp(FIRST_READ_BYTES, READ_BYTES_MAX),
+                _ => (want * 2).clamp(READ_BYTES_MIN, READ_BYTES_MAX),
             };
             self.keep(Backing::Buffer(Arc::new(buffer)), first.unwrap_or(at), at);
             if !matches!(stop, Stop::Exhausted) {
@@ -274,7 +285,7 @@ impl Collector {
     }
 }
 
-const FIRST_READ_BYTES: usize = 20 * 1024;
+const READ_BYTES_MIN: usize = 4 * 1024;
 const FIRST_READ_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES_MAX: usize = 1024 * 1024;
 

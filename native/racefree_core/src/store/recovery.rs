@@ -18,13 +18,13 @@ use super::options::Options;
 use super::pack::Pack;
 use super::position::{LogId, Lsn, Offset};
 use super::stage::Memory;
-use super::vfs::Vfs;
+use super::vfs::{Vfs, VfsFile};
 use super::view::{BlockRef, Extent, Life, Meta, View};
-use super::wal::{BatchHeader, EntryRef, FIRST_BATCH, Kind, Previous, born_length, highest_claim, previous};
+use super::wal::{BATCH_HEADER_BYTES, EntryRef, FIRST_BATCH, Kind, Previous, born_length, previous};
+use super::window::Window;
 use crate::sync::{Arc, PlainArc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 
 /// What an open found.
@@ -68,15 +68,14 @@ pub(super) struct RecoveredLog<F> {
 /// What stands behind all claims of the last write-ahead log, to be copied.
 pub(super) struct Tail {
     pub(super) previous: Previous,
-    bytes: Arc<Vec<u8>>,
-    entries: Vec<(Kind, u64, Range<usize>)>,
+    entries: Vec<(Kind, u64, Vec<u8>)>,
     /// The transaction that was open at the end.
     pub(super) open: Option<Lsn>,
 }
 
 impl Tail {
     pub(super) fn entries(&self) -> impl Iterator<Item = (Kind, u64, &[u8])> + '_ {
-        self.entries.iter().map(|(kind, subject, body)| (*kind, *subject, self.bytes.get(body.clone()).unwrap_or_default()))
+        self.entries.iter().map(|(kind, subject, body)| (*kind, *subject, body.as_slice()))
     }
 }
 
@@ -102,7 +101,7 @@ pub(super) struct Image<F> {
     pub(super) report: RecoveryReport,
 }
 
-impl<F: super::vfs::VfsFile> Image<F> {
+impl<F: VfsFile> Image<F> {
     /// `None`: there is no store in this folder.
     pub(super) fn read<V: Vfs<File = F>>(vfs: &V, dir: &Path, options: &Options) -> Result<Option<Self>, OpenError> {
         let names = vfs.list(dir).during(Operation::List)?;
@@ -200,27 +199,26 @@ impl<F: super::vfs::VfsFile> Image<F> {
         if let Some(gap) = (first..=last).find(|number| !wals.contains(number)) {
             return Err(missing(gap));
         }
-        let mut replay = Replay { image: self, options, pending: Vec::new() };
+        let mut replay = Replay { image: self, options, open: None };
         let mut file = match wals.first() {
-            Some(number) => Some(WalFile::read(vfs, dir, *number, replay.image.identity)?),
+            Some(number) => Some(open_wal(vfs, dir, *number, replay.image.identity)?),
             None => None,
         };
-        while let Some(current) = file {
+        while let Some(mut current) = file {
             let number = current.header.number;
-            let next = if number < last { Some(WalFile::read(vfs, dir, number + 1, current.header.identity)?) } else { None };
+            let next = if number < last { Some(open_wal(vfs, dir, number + 1, replay.image.identity)?) } else { None };
             let continued = match &next {
                 Some(next) => {
                     let previous = previous(&next.header).filter(|previous| previous.number == number);
-                    Some(previous.ok_or_else(|| corrupt(&wal_name(number + 1), 0, Defect::Meaning))?.end)
+                    Some(previous.ok_or_else(|| corrupt(&next.name, 0, Defect::Meaning))?.end)
                 }
                 None => None,
             };
             let clean = clean.filter(|clean| clean.wal == number).map(|clean| clean.end);
-            replay.file(&current, continued, clean)?;
-            replay.keep_pending();
+            replay.file(&mut current, continued, clean)?;
             file = next;
         }
-        let open = replay.finish();
+        let open = replay.drop_open();
         if let Some(tail) = &mut self.tail {
             tail.open = open;
         }
@@ -229,110 +227,85 @@ impl<F: super::vfs::VfsFile> Image<F> {
     }
 }
 
-struct WalFile {
-    header: FileHeader,
-    bytes: Arc<Vec<u8>>,
+fn open_wal<V: Vfs>(vfs: &V, dir: &Path, number: u64, identity: u128) -> Result<Window<V::File>, OpenError> {
+    let window = Window::open(vfs, dir, number)?.ok_or_else(|| OpenError::Missing { file: wal_name(number) })?;
+    if window.header.identity == identity { Ok(window) } else { Err(OpenError::Foreign { file: window.name }) }
 }
 
-impl WalFile {
-    fn read<V: Vfs>(vfs: &V, dir: &Path, number: u64, identity: u128) -> Result<Self, OpenError> {
-        let name = wal_name(number);
-        let bytes = read_named(vfs, dir, &name)?;
-        let header = FileHeader::decode(&bytes, &name, FileKind::Wal, Some(number))?;
-        if header.identity != identity {
-            return Err(OpenError::Foreign { file: name });
-        }
-        Ok(Self { header, bytes: Arc::new(bytes) })
-    }
-}
-
-/// What an open transaction wrote so far.
-enum Pending {
-    Run { log: LogId, bytes: Arc<Vec<u8>>, body: Range<usize> },
-    Meta { log: LogId, meta: Meta },
+/// What the transaction that no COMMIT has ended yet wrote so far. Its records are in the views already, above the last committed transaction.
+struct Open {
+    lsn: Lsn,
+    /// With their last offsets before.
+    touched: BTreeMap<LogId, Offset>,
+    metas: Vec<(LogId, Meta)>,
+    records: u64,
+    bytes: u64,
 }
 
 struct Replay<'a, F> {
     image: &'a mut Image<F>,
     options: &'a Options,
-    pending: Vec<Pending>,
+    open: Option<Open>,
 }
 
-impl<F: super::vfs::VfsFile> Replay<'_, F> {
+impl<F: VfsFile> Replay<'_, F> {
     /// Applies one file. `continued`: where the next file says that this one ends; `clean`: where a drain says so.
-    fn file(&mut self, file: &WalFile, continued: Option<u64>, clean: Option<u64>) -> Result<(), OpenError> {
-        let name = wal_name(file.header.number);
-        let seed = file.header.seed();
-        let end = continued.map_or(usize::MAX, |end| usize::try_from(end).unwrap_or(usize::MAX));
+    fn file(&mut self, file: &mut Window<F>, continued: Option<u64>, clean: Option<u64>) -> Result<(), OpenError> {
         let mut known = born_length(&file.header).max(continued.unwrap_or(0)).max(clean.unwrap_or(0));
-        // Entries from here on may have to be copied, as long as no claim is seen that covers them.
-        let mut entries = Vec::new();
-        let mut before = Vec::new();
-        let mut at = FIRST_BATCH;
+        // The transaction before each batch that no claim covers so far.
+        let mut unclaimed = VecDeque::new();
+        let mut at = FIRST_BATCH as u64;
         let mut torn = false;
-        while at < end && !torn {
-            let Some(batch) = BatchHeader::decode(&file.bytes, seed, at) else { break };
+        while !torn && continued.is_none_or(|end| at < end) {
+            let Some(batch) = file.batch(at)? else { break };
             known = known.max(batch.durable);
-            entries.retain(|(start, ..): &(u64, Kind, u64, Range<usize>)| *start >= known);
-            let start = at as u64;
-            before.push((start, self.image.summary.lsn));
-            at += super::wal::BATCH_HEADER_BYTES;
+            unclaimed.push_back((at, self.image.summary.lsn));
+            while unclaimed.front().is_some_and(|(start, _)| *start < known) {
+                unclaimed.pop_front();
+            }
+            at += BATCH_HEADER_BYTES as u64;
             while at < batch.end {
-                let Some(entry) = EntryRef::decode(&file.bytes, seed, at).filter(|entry| entry.end <= batch.end) else {
+                let name = file.name.clone();
+                let Some((entry, end)) = file.entry(at, batch.end)? else {
                     torn = true;
                     break;
                 };
-                let body = entry.body_start..entry.body_start + entry.body.len();
-                if start >= known {
-                    entries.push((start, entry.kind, entry.subject, body.clone()));
-                }
-                self.entry(&entry, &file.bytes, body).map_err(|defect| corrupt(&name, at as u64, defect))?;
-                at = entry.end;
+                self.entry(&entry).map_err(|defect| corrupt(&name, at, defect))?;
+                at = end;
             }
         }
-        let known = highest_claim(&file.bytes, seed, at, known);
-        if (at as u64) < known {
-            return Err(corrupt(&name, at as u64, if at >= file.bytes.len() { Defect::Truncated } else { Defect::Checksum }));
+        let known = file.highest_claim(at, known)?;
+        if at < known {
+            return Err(corrupt(&file.name, at, if at >= file.length() { Defect::Truncated } else { Defect::Checksum }));
         }
-        self.image.wal_bytes += at as u64;
+        self.image.wal_bytes += at;
         self.image.wal_files += 1;
-        self.image.known_lsn = before.iter().find(|(start, _)| *start >= known).map_or(self.image.summary.lsn, |(_, lsn)| *lsn);
+        self.image.known_lsn = unclaimed.iter().find(|(start, _)| *start >= known).map_or(self.image.summary.lsn, |(_, lsn)| *lsn);
         if continued.is_none() {
-            self.image.report.clean = clean == Some(at as u64);
-            let written =
-                torn || file.bytes.get(at..).is_some_and(|rest| rest.iter().take(super::wal::BATCH_HEADER_BYTES).any(|byte| *byte != 0));
-            self.image.report.torn = (written && clean.is_none()).then_some(TornTail { file: name, offset: at as u64 });
-            let previous = Previous { number: file.header.number, end: known.max(FIRST_BATCH as u64) };
-            let entries =
-                entries.into_iter().filter(|(start, ..)| *start >= known).map(|(_, kind, subject, body)| (kind, subject, body)).collect();
-            self.image.tail = Some(Tail { previous, bytes: Arc::clone(&file.bytes), entries, open: None });
+            self.image.report.clean = clean == Some(at);
+            let torn = clean.is_none() && (torn || file.is_written_at(at)?);
+            self.image.report.torn = torn.then(|| TornTail { file: file.name.clone(), offset: at });
+            let previous = Previous { number: file.header.number, end: known };
+            self.image.tail = Some(Tail { previous, entries: read_tail(file, known, at)?, open: None });
         }
         Ok(())
     }
 
-    /// A file's bytes are let go after it: what is pending is copied out.
-    fn keep_pending(&mut self) {
-        for pending in &mut self.pending {
-            if let Pending::Run { bytes, body, .. } = pending {
-                let kept = bytes.get(body.clone()).unwrap_or_default().to_vec();
-                *body = 0..kept.len();
-                *bytes = Arc::new(kept);
-            }
-        }
-    }
-
-    fn entry(&mut self, entry: &EntryRef<'_>, bytes: &Arc<Vec<u8>>, body: Range<usize>) -> Result<(), Defect> {
+    fn entry(&mut self, entry: &EntryRef<'_>) -> Result<(), Defect> {
         let log = LogId(entry.subject);
         match entry.kind {
-            Kind::Run => self.pending.push(Pending::Run { log, bytes: Arc::clone(bytes), body }),
+            Kind::Run => self.run(log, entry.body)?,
             Kind::Meta => {
-                let mut cursor = Cursor::new(entry.body);
-                let lsn = cursor.u64().ok_or(Defect::Meaning)?;
-                let rest = entry.body.get(8..).ok_or(Defect::Meaning)?;
-                self.pending.push(Pending::Meta { log, meta: Meta { lsn, bytes: PlainArc::from(rest) } });
+                let lsn = Cursor::new(entry.body).u64().ok_or(Defect::Meaning)?;
+                let bytes = PlainArc::from(entry.body.get(8..).ok_or(Defect::Meaning)?);
+                if self.known(log)? {
+                    self.transaction(lsn)?.metas.push((log, Meta { lsn, bytes }));
+                }
             }
             Kind::Commit => self.commit(entry.subject)?,
-            Kind::Abort => self.drop_pending(),
+            Kind::Abort => {
+                self.drop_open();
+            }
             Kind::Create => {
                 if log.0 < self.image.next_log {
                     return Err(Defect::Meaning);
@@ -377,29 +350,29 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
         self.image.summary.changes.push(Change::Trim { log, upto });
     }
 
-    fn commit(&mut self, lsn: Lsn) -> Result<(), Defect> {
+    /// The open transaction, which has to be `lsn`.
+    fn transaction(&mut self, lsn: Lsn) -> Result<&mut Open, Defect> {
         if lsn <= self.image.summary.lsn {
             return Err(Defect::Meaning);
         }
-        for pending in std::mem::take(&mut self.pending) {
-            match pending {
-                Pending::Run { log, bytes, body } => {
-                    let frames = bytes.get(body).ok_or(Defect::Meaning)?;
-                    if self.known(log)? {
-                        self.append(log, lsn, frames)?;
-                        self.image.summary.run(log);
-                    }
-                }
-                Pending::Meta { log, meta } => {
-                    if meta.lsn != lsn {
-                        return Err(Defect::Meaning);
-                    }
-                    if self.known(log)?
-                        && let Some(found) = self.image.logs.get_mut(&log)
-                    {
-                        found.view.metas = vec![meta.clone()];
-                        self.image.summary.meta(log, meta);
-                    }
+        let open = self.open.get_or_insert_with(|| Open { lsn, touched: BTreeMap::new(), metas: Vec::new(), records: 0, bytes: 0 });
+        if open.lsn == lsn { Ok(open) } else { Err(Defect::Meaning) }
+    }
+
+    fn commit(&mut self, lsn: Lsn) -> Result<(), Defect> {
+        if lsn <= self.image.summary.lsn || self.open.as_ref().is_some_and(|open| open.lsn != lsn) {
+            return Err(Defect::Meaning);
+        }
+        if let Some(open) = self.open.take() {
+            self.image.report.records += open.records;
+            self.image.report.bytes += open.bytes;
+            for log in open.touched.into_keys() {
+                self.image.summary.run(log);
+            }
+            for (log, meta) in open.metas {
+                if let Some(found) = self.image.logs.get_mut(&log) {
+                    found.view.metas = vec![meta.clone()];
+                    self.image.summary.meta(log, meta);
                 }
             }
         }
@@ -412,64 +385,83 @@ impl<F: super::vfs::VfsFile> Replay<'_, F> {
         if log.0 >= self.image.next_log { Err(Defect::Meaning) } else { Ok(self.image.logs.contains_key(&log)) }
     }
 
-    fn append(&mut self, log: LogId, lsn: Lsn, frames: &[u8]) -> Result<(), Defect> {
-        let Some(found) = self.image.logs.get_mut(&log) else { return Ok(()) };
-        let memory = &self.image.memory;
-        let mut at = 0;
-        // Frames that fit are copied as one piece.
-        let mut piece = 0;
-        let mut room = found.writer.as_ref().map_or(0, BlockWriter::room);
-        while at < frames.len() {
-            let frame = Frame::at(frames, at).ok_or(Defect::Meaning)?;
-            if frame.offset.tx != lsn || frame.offset <= found.last {
-                return Err(Defect::Meaning);
-            }
-            if frame.end - piece > room {
-                push_piece(&mut found.writer, frames.get(piece..at).unwrap_or_default());
-                piece = at;
-                let double = found.writer.as_ref().map_or(256, |writer| writer.block().capacity() * 2);
-                let left = (frames.len() - at).min(self.options.block_bytes_max);
-                let capacity = double.max(left).min(self.options.block_bytes_max).max(frame.end - at);
-                let writer = BlockWriter::new(capacity, &memory.alive);
-                memory.enter(capacity);
-                found.view.blocks.push(BlockRef { block: Arc::clone(writer.block()), first: frame.offset, limit: usize::MAX });
-                room = writer.room();
-                found.writer = Some(writer);
-            }
-            found.last = frame.offset;
-            self.image.report.records += 1;
-            at = frame.end;
+    /// Takes a run's records into the log's view, as a writer would: they are of no effect before the COMMIT.
+    fn run(&mut self, log: LogId, frames: &[u8]) -> Result<(), Defect> {
+        let lsn = FrameHeader::decode(frames, 0).ok_or(Defect::Meaning)?.offset.tx;
+        self.transaction(lsn)?;
+        if !self.known(log)? {
+            return Ok(());
         }
-        push_piece(&mut found.writer, frames.get(piece..).unwrap_or_default());
-        self.image.report.bytes += frames.len() as u64;
+        let (Some(found), Some(open)) = (self.image.logs.get_mut(&log), &mut self.open) else { return Ok(()) };
+        open.touched.entry(log).or_insert(found.last);
+        open.bytes += frames.len() as u64;
+        open.records += append(found, lsn, frames, &self.image.memory, self.options)?;
         Ok(())
     }
 
-    fn drop_pending(&mut self) {
-        for pending in self.pending.drain(..) {
-            if let Pending::Run { bytes, body, .. } = pending {
-                let frames = bytes.get(body).unwrap_or_default();
-                self.image.report.dropped_bytes += frames.len() as u64;
-                let mut at = 0;
-                while let Some(header) = FrameHeader::decode(frames, at) {
-                    self.image.report.dropped_records += 1;
-                    at += header.frame_bytes();
-                }
+    /// Drops what no COMMIT followed; returns the transaction it belonged to.
+    fn drop_open(&mut self) -> Option<Lsn> {
+        let open = self.open.take()?;
+        for (log, before) in open.touched {
+            if let Some(found) = self.image.logs.get_mut(&log) {
+                found.last = before;
+                found.writer = None;
+                let freed = found.view.undo(open.lsn);
+                self.image.memory.leave(freed);
             }
         }
+        self.image.report.dropped_records += open.records;
+        self.image.report.dropped_bytes += open.bytes;
+        Some(open.lsn)
     }
+}
 
-    /// Drops what no COMMIT followed; returns the transaction it belonged to.
-    fn finish(mut self) -> Option<Lsn> {
-        let open = self.pending.first().map(|pending| match pending {
-            Pending::Run { bytes, body, .. } => {
-                FrameHeader::decode(bytes.get(body.clone()).unwrap_or_default(), 0).map_or(0, |header| header.offset.tx)
-            }
-            Pending::Meta { meta, .. } => meta.lsn,
-        });
-        self.drop_pending();
-        open
+/// Copies the frames, all of transaction `lsn`, to the end of the log; returns how many there are.
+fn append<F>(found: &mut RecoveredLog<F>, lsn: Lsn, frames: &[u8], memory: &Memory, options: &Options) -> Result<u64, Defect> {
+    let mut records = 0;
+    let mut at = 0;
+    // Frames that fit into one block are copied as one piece.
+    let mut piece = 0;
+    let mut room = found.writer.as_ref().map_or(0, BlockWriter::room);
+    while at < frames.len() {
+        let frame = Frame::at(frames, at).ok_or(Defect::Meaning)?;
+        if frame.offset.tx != lsn || frame.offset <= found.last {
+            return Err(Defect::Meaning);
+        }
+        if frame.end - piece > room {
+            push_piece(&mut found.writer, frames.get(piece..at).unwrap_or_default());
+            piece = at;
+            let double = found.writer.as_ref().map_or(256, |writer| writer.block().capacity() * 2);
+            let left = (frames.len() - at).min(options.block_bytes_max);
+            let capacity = double.max(left).min(options.block_bytes_max).max(frame.end - at);
+            let writer = BlockWriter::new(capacity, &memory.alive);
+            memory.enter(capacity);
+            found.view.blocks.push(BlockRef { block: Arc::clone(writer.block()), first: frame.offset, limit: usize::MAX });
+            room = writer.room();
+            found.writer = Some(writer);
+        }
+        found.last = frame.offset;
+        records += 1;
+        at = frame.end;
     }
+    push_piece(&mut found.writer, frames.get(piece..).unwrap_or_default());
+    Ok(records)
+}
+
+/// The entries between two positions, which were read once before.
+fn read_tail<F: VfsFile>(file: &mut Window<F>, from: u64, upto: u64) -> Result<Vec<(Kind, u64, Vec<u8>)>, Failure> {
+    let mut entries = Vec::new();
+    let mut at = from;
+    while at < upto {
+        let Some(batch) = file.batch(at)? else { break };
+        at += BATCH_HEADER_BYTES as u64;
+        while at < batch.end.min(upto) {
+            let Some((entry, end)) = file.entry(at, batch.end)? else { return Ok(entries) };
+            entries.push((entry.kind, entry.subject, entry.body.to_vec()));
+            at = end;
+        }
+    }
+    Ok(entries)
 }
 
 fn push_piece(writer: &mut Option<BlockWriter>, piece: &[u8]) {

@@ -1,17 +1,17 @@
 //! Verification: reads every byte that counts and says what is wrong, without changing anything. Also for a store that is in use.
 
-use super::directory::{FileHeader, Named, read_file, wal_name};
-use super::failure::{Defect, During, Failure, Operation};
-use super::frame::{FileKind, Frame, FrameHeader};
+use super::directory::{Named, wal_name};
+use super::failure::{Defect, During, Failure, OpenError, Operation};
+use super::frame::{Frame, FrameHeader};
 use super::handle::Store;
 use super::pack::{Pack, Row};
 use super::position::Offset;
 use super::read::{ReadError, check_frame, read_frames};
 use super::vfs::{Vfs, VfsFile};
-use super::wal::{BATCH_HEADER_BYTES, BatchHeader, EntryRef, FIRST_BATCH, born_length, highest_claim};
+use super::wal::{BATCH_HEADER_BYTES, FIRST_BATCH, born_length};
+use super::window::Window;
 use crate::sync::Arc;
 use std::collections::BTreeMap;
-use std::io;
 
 /// A damaged place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,36 +60,34 @@ impl<V: Vfs> Store<V> {
     }
 
     fn verify_wal(&self, number: u64, report: &mut VerifyReport) -> Result<(), Failure> {
-        let name = wal_name(number);
-        let bytes = match self.shared.vfs.open(&self.shared.dir.join(&name)) {
-            Ok(file) => read_file(&file)?,
+        let mut file = match Window::open(&self.shared.vfs, &self.shared.dir, number) {
+            Ok(Some(file)) => file,
             // The keeper was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Failure::new(Operation::Open, &error)),
+            Ok(None) => return Ok(()),
+            Err(OpenError::Io(failure)) => return Err(failure),
+            Err(_) => {
+                report.problems.push(Problem { file: wal_name(number), offset: 0, defect: Defect::Header });
+                return Ok(());
+            }
         };
         report.files += 1;
-        let Ok(header) = FileHeader::decode(&bytes, &name, FileKind::Wal, Some(number)) else {
-            report.problems.push(Problem { file: name, offset: 0, defect: Defect::Header });
-            return Ok(());
-        };
-        let seed = header.seed();
-        let mut at = FIRST_BATCH;
-        let mut known = born_length(&header);
-        'batches: while let Some(batch) = BatchHeader::decode(&bytes, seed, at) {
+        let mut at = FIRST_BATCH as u64;
+        let mut known = born_length(&file.header);
+        'batches: while let Some(batch) = file.batch(at)? {
             known = known.max(batch.durable);
-            let mut entry_at = at + BATCH_HEADER_BYTES;
+            let mut entry_at = at + BATCH_HEADER_BYTES as u64;
             while entry_at < batch.end {
-                let Some(entry) = EntryRef::decode(&bytes, seed, entry_at) else {
+                let Some((_, end)) = file.entry(entry_at, batch.end)? else {
                     at = entry_at;
                     break 'batches;
                 };
-                entry_at = entry.end;
+                entry_at = end;
             }
             at = entry_at;
         }
-        report.bytes += at as u64;
-        if (at as u64) < highest_claim(&bytes, seed, at, known) {
-            report.problems.push(Problem { file: name, offset: at as u64, defect: Defect::Checksum });
+        report.bytes += at;
+        if at < file.highest_claim(at, known)? {
+            report.problems.push(Problem { file: file.name, offset: at, defect: Defect::Checksum });
         }
         Ok(())
     }

@@ -125,25 +125,25 @@ impl Batch {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct BatchHeader {
     pub(super) durable: u64,
-    /// Where the batch ends, if all of it was written.
-    pub(super) end: usize,
+    /// Where the batch ends in the file, if all of it was written.
+    pub(super) end: u64,
 }
 
 impl BatchHeader {
-    /// The header at `at`; `None` if there is no valid one.
-    pub(super) fn decode(bytes: &[u8], seed: Seed, at: usize) -> Option<Self> {
-        let header = bytes.get(at..at.checked_add(BATCH_HEADER_BYTES)?)?;
+    /// The header that `bytes`, read at `position`, begin with; `None` if that is no valid one.
+    pub(super) fn decode(bytes: &[u8], seed: Seed, position: u64) -> Option<Self> {
+        let header = bytes.get(..BATCH_HEADER_BYTES)?;
         let mut cursor = Cursor::new(header);
         if cursor.u32()? != BATCH_MAGIC {
             return None;
         }
         let crc = cursor.u32()?;
-        if seed.checksum(at as u64, &[header.get(8..)?]) != crc {
+        if seed.checksum(position, &[header.get(8..)?]) != crc {
             return None;
         }
-        let length = usize::try_from(cursor.u64()?).ok()?;
+        let length = cursor.u64()?;
         let durable = cursor.u64()?;
-        Some(Self { durable, end: at.checked_add(BATCH_HEADER_BYTES)?.checked_add(length)? })
+        Some(Self { durable, end: position.checked_add(BATCH_HEADER_BYTES as u64)?.checked_add(length)? })
     }
 }
 
@@ -153,44 +153,31 @@ pub(super) struct EntryRef<'a> {
     pub(super) kind: Kind,
     pub(super) subject: u64,
     pub(super) body: &'a [u8],
-    /// Where the body starts in the file.
-    pub(super) body_start: usize,
-    pub(super) end: usize,
+}
+
+/// How many bytes the body of an entry takes, by its header, which is not checked yet; and the whole entry with its padding.
+pub(super) fn entry_lengths(header: &[u8]) -> Option<(usize, u64)> {
+    let mut cursor = Cursor::new(header.get(8..)?);
+    let body = cursor.u32()? as usize;
+    Some((body, (ENTRY_HEADER_BYTES as u64 + body as u64).next_multiple_of(8)))
 }
 
 impl<'a> EntryRef<'a> {
-    /// The entry at `at`; `None` if there is no valid one.
-    pub(super) fn decode(bytes: &'a [u8], seed: Seed, at: usize) -> Option<Self> {
-        let body_start = at.checked_add(ENTRY_HEADER_BYTES)?;
-        let header = bytes.get(at..body_start)?;
+    /// The entry that `bytes`, read at `position`, begin with; `None` if that is no valid one.
+    pub(super) fn decode(bytes: &'a [u8], seed: Seed, position: u64) -> Option<Self> {
+        let header = bytes.get(..ENTRY_HEADER_BYTES)?;
+        let (length, _) = entry_lengths(header)?;
         let mut cursor = Cursor::new(header);
         let crc = cursor.u32()?;
         let kind = cursor.u32()?;
-        let length = cursor.u32()? as usize;
-        let _ = cursor.u32()?;
+        let _ = cursor.u64()?;
         let subject = cursor.u64()?;
-        let body = bytes.get(body_start..body_start.checked_add(length)?)?;
-        if seed.checksum(at as u64, &[header.get(4..)?, body]) != crc {
+        let body = bytes.get(ENTRY_HEADER_BYTES..)?.get(..length)?;
+        if seed.checksum(position, &[header.get(4..)?, body]) != crc {
             return None;
         }
-        let kind = Kind::of(u8::try_from(kind).ok()?)?;
-        Some(Self { kind, subject, body, body_start, end: (body_start + length).next_multiple_of(8) })
+        Some(Self { kind: Kind::of(u8::try_from(kind).ok()?)?, subject, body })
     }
-}
-
-/// The highest position that a valid batch header at or after `from` says was durable; `floor` if none says more.
-pub(super) fn highest_claim(bytes: &[u8], seed: Seed, from: usize, floor: u64) -> u64 {
-    let mut highest = floor;
-    let mut at = from.next_multiple_of(8);
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) {
-        if u32::from_le_bytes(*word) == BATCH_MAGIC
-            && let Some(header) = BatchHeader::decode(bytes, seed, at)
-        {
-            highest = highest.max(header.durable);
-        }
-        at += 8;
-    }
-    highest
 }
 
 /// The end of a write-ahead log that is being written.
