@@ -1,6 +1,8 @@
 defmodule Racefree.RegistryTest do
   use ExUnit.Case, async: true
 
+  import Bitwise
+
   # Processes crash here on purpose.
   @moduletag :capture_log
 
@@ -127,6 +129,56 @@ defmodule Racefree.RegistryTest do
       assert {:ok, found} = Registry.keys(registry)
       assert length(found) == length(keys)
       for key <- keys, do: assert(Enum.any?(found, &(&1 === key)), inspect(key))
+    end
+
+    test "that are random terms are told apart as a map does", %{registry: registry} do
+      seed = :rand.uniform(1_000_000)
+      :rand.seed(:exsss, seed)
+      # Few leaves, so that many terms come twice.
+      terms = for n <- 1..3_000, do: {random_term(3), n}
+      model = Map.new(terms)
+
+      for {term, n} <- terms,
+          Registry.register(registry, term, n) != :ok,
+          do: :ok = Registry.put_value(registry, term, n)
+
+      for {term, n} <- model do
+        assert Registry.lookup(registry, term) == {:ok, self(), n},
+               "seed #{seed}: #{inspect(term)}"
+      end
+
+      assert Registry.count(registry) == {:ok, map_size(model)}
+      assert {:ok, keys} = Registry.keys(registry)
+      assert Enum.sort(keys) == Enum.sort(Map.keys(model))
+    end
+
+    defp random_term(depth) do
+      leaf =
+        Enum.random([
+          :a,
+          nil,
+          1,
+          2.5,
+          "a",
+          "",
+          <<5::3>>,
+          [],
+          {},
+          self(),
+          1 <<< 70,
+          1 <<< 63,
+          -(1 <<< 63)
+        ])
+
+      elements = fn -> for _ <- 1..:rand.uniform(3), do: random_term(depth - 1) end
+
+      case if(depth == 0, do: 0, else: :rand.uniform(6)) do
+        1 -> elements.()
+        2 -> List.to_tuple(elements.())
+        3 -> Map.new(elements.(), &{&1, random_term(depth - 1)})
+        4 -> [random_term(depth - 1) | random_term(0)]
+        _ -> leaf
+      end
     end
 
     test "that are large maps do not depend on how they were built", %{registry: registry} do

@@ -133,11 +133,11 @@ impl Beam {
     fn tell_listener(&self, to: LocalPid, event: &Event<Pid, KeptValue>) {
         let registry = self.registry;
         match event {
-            Event::Registered { key, pid, value } => self.post(to, |env| {
-                (atoms::register(), registry, term_key::decode(env, key), pid.local(), value.to_term_at_once(env)).encode(env)
-            }),
+            Event::Registered { key, pid, value } => {
+                self.post(to, |env| (atoms::register(), registry, key_term(env, key), pid.local(), value.to_term_at_once(env)).encode(env))
+            }
             Event::Unregistered { key, pid } | Event::Down { key, pid } => {
-                self.post(to, |env| (atoms::unregister(), registry, term_key::decode(env, key), pid.local()).encode(env));
+                self.post(to, |env| (atoms::unregister(), registry, key_term(env, key), pid.local()).encode(env));
             }
             Event::RemovalStarted { .. } | Event::RemovalFinished { .. } | Event::RemoverDown { .. } | Event::LeaderDown { .. } => {}
             Event::Poisoned => {}
@@ -148,7 +148,7 @@ impl Beam {
 /// `{name, key, process, value or former owner}`.
 fn report<'a>(env: Env<'a>, event: &Event<Pid, KeptValue>) -> Term<'a> {
     let nil = atoms::nil().to_term(env);
-    let tuple = |name: Atom, key: &[u8], pid: Term<'a>, more: Term<'a>| (name, term_key::decode(env, key), pid, more).encode(env);
+    let tuple = |name: Atom, key: &[u8], pid: Term<'a>, more: Term<'a>| (name, key_term(env, key), pid, more).encode(env);
     match event {
         Event::Registered { key, pid, value } => tuple(atoms::registered(), key, pid.local().encode(env), value.to_term_at_once(env)),
         Event::Unregistered { key, pid } => tuple(atoms::unregistered(), key, pid.local().encode(env), nil),
@@ -163,4 +163,11 @@ fn report<'a>(env: Env<'a>, event: &Event<Pid, KeptValue>) -> Term<'a> {
         // The owner process learns of it by the alarm, and reports it as it stops.
         Event::Poisoned => nil,
     }
+}
+
+/// The term of a key that the core gives back.
+#[expect(unsafe_code, reason = "bytes do not say where they come from")]
+pub(crate) fn key_term<'a>(env: Env<'a>, key: &[u8]) -> Term<'a> {
+    // SAFETY: the core gives back the bytes that it was given, and it is given those of `term_key::encode` alone.
+    unsafe { term_key::decode(env, key) }
 }

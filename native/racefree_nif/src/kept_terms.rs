@@ -13,7 +13,7 @@ use rustler::sys::{self, ErlNifTerm};
 use rustler::{Encoder, Env, OwnedEnv, Term, TermType};
 
 use crate::term_key::{self, Effort, TooLarge};
-use crate::words;
+use crate::words::WholeWord;
 
 /// Below this, bytes are smaller than an environment and about as fast to read.
 const ENCODED_BYTES_MAX: usize = 1024;
@@ -25,15 +25,10 @@ const POOL_SHARDS: usize = 16;
 /// The value of a key. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum KeptValue {
-    /// The whole word.
-    Word(usize),
+    Word(WholeWord),
     Integer(i64),
     Encoded(Arc<[u8]>),
-    Own {
-        environment: Arc<Environment>,
-        word: ErlNifTerm,
-        size: Size,
-    },
+    Own { environment: Arc<Environment>, word: ErlNifTerm, size: Size },
 }
 
 // SAFETY: a word is a number; the environment behind `Own` is written once, before the value is shared, and from then on only copied from.
@@ -50,8 +45,8 @@ pub(crate) enum Size {
 
 impl KeptValue {
     pub(crate) fn new(term: Term<'_>, effort: Effort) -> Result<Self, TooLarge> {
-        if words::is_whole(term) {
-            return Ok(Self::Word(words::of_term(term.as_c_arg())));
+        if let Some(word) = WholeWord::of(term) {
+            return Ok(Self::Word(word));
         }
         if term.get_type() == TermType::Integer
             && let Ok(integer) = term.decode()
@@ -79,9 +74,10 @@ impl KeptValue {
     /// However long it takes: not on a normal scheduler.
     pub(crate) fn to_term_at_once<'a>(&self, env: Env<'a>) -> Term<'a> {
         match self {
-            Self::Word(word) => words::immediate(env, *word),
+            Self::Word(word) => word.to_term(env),
             Self::Integer(integer) => integer.encode(env),
-            Self::Encoded(bytes) => term_key::decode(env, bytes),
+            // SAFETY: `new` encoded them.
+            Self::Encoded(bytes) => unsafe { term_key::decode(env, bytes) },
             Self::Own { environment, word, size: _ } => environment.copy_out(*word, env),
         }
     }

@@ -14,7 +14,7 @@ use racefree_core::registry::{
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
 
 use crate::atoms;
-use crate::beam::{Audience, Beam};
+use crate::beam::{Audience, Beam, key_term};
 use crate::broadcast;
 use crate::fault;
 use crate::ids;
@@ -366,7 +366,7 @@ fn keys<'a>(call: Call<'a, '_>, pid: Term<'a>, cursor: Term<'a>) -> Answer<'a> {
     let mut found = Vec::new();
     match call.registry.keys(pid.into(), ids::to_keys_cursor(cursor), VISITS_MAX, &mut found) {
         Ok(next) => {
-            let keys: Vec<Term<'a>> = found.iter().map(|key| term_key::decode(call.env, key)).collect();
+            let keys: Vec<Term<'a>> = found.iter().map(|key| key_term(call.env, key)).collect();
             match next {
                 None => call.tuple((atoms::done(), keys)),
                 Some(next) => call.tuple((atoms::more(), keys, ids::keys_cursor(call.env, next))),
@@ -392,7 +392,7 @@ fn select<'a>(call: Call<'a, '_>, listing: Term<'a>) -> Answer<'a> {
     let progress =
         listed(listing, |cursor| call.registry.select(cursor, VISITS_MAX, |key, pid, value| found.push((key.into(), pid, value.clone()))));
     let term = |(key, pid, value): &(Box<[u8]>, Pid, KeptValue)| {
-        (term_key::decode(call.env, key), pid.local(), value.to_term_at_once(call.env)).encode(call.env)
+        (key_term(call.env, key), pid.local(), value.to_term_at_once(call.env)).encode(call.env)
     };
     part(call, progress, found.iter().map(term).collect())
 }
@@ -403,7 +403,7 @@ fn removals<'a>(call: Call<'a, '_>, listing: Term<'a>) -> Answer<'a> {
         call.registry.removals(cursor, VISITS_MAX, |key, reason, remover, _id| found.push((key.into(), reason.clone(), remover)))
     });
     let term = |(key, reason, remover): &(Box<[u8]>, KeptValue, Option<Pid>)| {
-        (term_key::decode(call.env, key), reason.to_term_at_once(call.env), remover.map(Pid::local)).encode(call.env)
+        (key_term(call.env, key), reason.to_term_at_once(call.env), remover.map(Pid::local)).encode(call.env)
     };
     part(call, progress, found.iter().map(term).collect())
 }

@@ -20,7 +20,7 @@ use rustler::types::map::MapIterator;
 use rustler::{Binary, Encoder, Env, NewBinary, Term, TermType};
 use smallvec::SmallVec;
 
-use crate::words;
+use crate::words::{self, WholeWord};
 
 /// Most keys are an atom, a number, a short string or a pair of these: they stay on the stack. More room would cost those more to move.
 pub(crate) type KeyBytes = SmallVec<[u8; 80]>;
@@ -80,9 +80,14 @@ pub(crate) fn encode_small(term: Term<'_>, bytes_max: usize) -> Result<KeyBytes,
     Ok(writer.bytes)
 }
 
-/// The term of `bytes`, which [`encode`] made in this run of the machine.
-#[expect(clippy::expect_used, reason = "other bytes are a bug, and whoever catches panics reports it; any term would be a lie")]
-pub(crate) fn decode<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+/// The term of `bytes`.
+///
+/// # Safety
+///
+/// [`encode`] or [`encode_small`] made the bytes, in this run of the machine: the words in them are taken for terms.
+#[expect(unsafe_code, reason = "the words in the bytes cannot be checked")]
+#[expect(clippy::expect_used, reason = "bytes that end too soon are a bug, and whoever catches panics reports it; any term would be a lie")]
+pub(crate) unsafe fn decode<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
     let mut reader = Reader { env, rest: bytes };
     let term = reader.term().filter(|_| reader.rest.is_empty());
     term.expect("these bytes were encoded by the same library")
@@ -173,9 +178,9 @@ impl Writer {
     }
 
     fn tuple(&mut self, term: Term<'_>, depth: usize) -> Result<(), TooLarge> {
-        let elements = words::tuple_elements(term);
+        let mut elements = words::tuple_elements(term);
         self.counted(TUPLE, elements.len())?;
-        elements.iter().try_for_each(|element| self.term(words::beside(term, *element), depth))
+        elements.try_for_each(|element| self.term(element, depth))
     }
 
     fn list(&mut self, term: Term<'_>, depth: usize) -> Result<(), TooLarge> {
@@ -243,8 +248,19 @@ impl<'a, 'b> Reader<'a, 'b> {
         Some(u32::from_ne_bytes(self.take(4)?.try_into().ok()?) as usize)
     }
 
+    #[expect(unsafe_code, reason = "see `decode`")]
     fn word(&mut self) -> Option<Term<'a>> {
-        Some(words::immediate(self.env, usize::from_ne_bytes(self.eight()?)))
+        let bits = usize::from_ne_bytes(self.eight()?);
+        // SAFETY: under these tags the writer put whole words only, and `decode`'s caller promised that the bytes are the writer's.
+        Some(unsafe { WholeWord::from_bits(bits) }.to_term(self.env))
+    }
+
+    #[expect(unsafe_code, reason = "see `decode`")]
+    fn external(&mut self) -> Option<Term<'a>> {
+        let count = self.count()?;
+        let bytes = self.take(count)?;
+        // SAFETY: under this tag the writer put what the machine wrote, and `decode`'s caller promised that the bytes are the writer's.
+        unsafe { words::from_external(self.env, bytes) }
     }
 
     // The depth is at most `DEPTH_MAX`: the writer made these bytes.
@@ -263,10 +279,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             }
             LIST => self.list(),
             MAP => self.map(),
-            EXTERNAL => {
-                let count = self.count()?;
-                words::from_external(self.env, self.take(count)?)
-            }
+            EXTERNAL => self.external(),
             _ => None,
         }
     }

@@ -18,20 +18,32 @@ pub(crate) fn of_term(term: ErlNifTerm) -> usize {
     unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) }
 }
 
-/// The term of a word that [`of_term`] gave for a term which [`is_whole`].
-pub(crate) fn immediate(env: Env<'_>, word: usize) -> Term<'_> {
-    // SAFETY: the layout as in `of_term`. Such a word points to nothing, so it is a term of every environment.
-    unsafe { Term::new(env, std::mem::transmute::<usize, ErlNifTerm>(word)) }
-}
+/// The word of a term that is nothing but this word, and stays so: atoms, pids and ports of this node, the empty list.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeWord(usize);
 
-/// Whether the term's word is its whole value and stays so: atoms, pids and ports of this node, the empty list.
-pub(crate) fn is_whole(term: Term<'_>) -> bool {
-    match term.get_type() {
-        TermType::Atom => true,
-        TermType::Pid => is_local_pid(term),
-        TermType::Port => is_local_port(term),
-        TermType::List => term.is_empty_list(),
-        _ => false,
+impl WholeWord {
+    pub(crate) fn of(term: Term<'_>) -> Option<Self> {
+        let whole = match term.get_type() {
+            TermType::Atom => true,
+            TermType::Pid => is_local_pid(term),
+            TermType::Port => is_local_port(term),
+            TermType::List => term.is_empty_list(),
+            _ => false,
+        };
+        whole.then(|| Self(of_term(term.as_c_arg())))
+    }
+
+    /// # Safety
+    ///
+    /// [`WholeWord::of`] would have given this word for some term.
+    pub(crate) unsafe fn from_bits(bits: usize) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn to_term(self, env: Env<'_>) -> Term<'_> {
+        // SAFETY: the layout as in `of_term`. Such a word points to nothing, so it is a term of every environment.
+        unsafe { Term::new(env, std::mem::transmute::<usize, ErlNifTerm>(self.0)) }
     }
 }
 
@@ -46,28 +58,29 @@ pub(crate) fn is_local_port(term: Term<'_>) -> bool {
 }
 
 /// The elements of a tuple, without a copy; none for another term.
-pub(crate) fn tuple_elements<'a>(term: Term<'a>) -> &'a [ErlNifTerm] {
+pub(crate) fn tuple_elements<'a>(term: Term<'a>) -> impl ExactSizeIterator<Item = Term<'a>> {
+    let env = term.get_env();
     let mut arity: c_int = 0;
     let mut elements = std::ptr::null();
     // SAFETY: on success the machine gives an array of `arity` terms inside the tuple, which lives as long as its environment.
-    unsafe {
-        let found = sys::enif_get_tuple(term.get_env().as_c_arg(), term.as_c_arg(), &mut arity, &mut elements) != 0;
+    let words: &'a [ErlNifTerm] = unsafe {
+        let found = sys::enif_get_tuple(env.as_c_arg(), term.as_c_arg(), &mut arity, &mut elements) != 0;
         match usize::try_from(arity) {
             Ok(arity) if found && arity > 0 => std::slice::from_raw_parts(elements, arity),
             _ => &[],
         }
-    }
-}
-
-/// A word found inside of `whole`, as a term of the same environment.
-pub(crate) fn beside<'a>(whole: Term<'a>, word: ErlNifTerm) -> Term<'a> {
+    };
     // SAFETY: the parts of a term belong to the environment of the whole.
-    unsafe { Term::new(whole.get_env(), word) }
+    words.iter().map(move |word| unsafe { Term::new(env, *word) })
 }
 
 /// The term whose external format is `bytes`.
-pub(crate) fn from_external<'a>(env: Env<'a>, bytes: &[u8]) -> Option<Term<'a>> {
-    // SAFETY: only bytes that this library itself had the machine write come here.
+///
+/// # Safety
+///
+/// The machine wrote the bytes: its reader trusts them.
+pub(crate) unsafe fn from_external<'a>(env: Env<'a>, bytes: &[u8]) -> Option<Term<'a>> {
+    // SAFETY: the caller's promise.
     let (term, length) = unsafe { env.binary_to_term_trusted(bytes) }?;
     (length == bytes.len()).then_some(term)
 }
