@@ -155,7 +155,20 @@ install_with_apt() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $2 || fail "$by_hand, for apt-get failed"
 }
 
+need_pre_commit() {
+    has pre-commit || install_packages "pre-commit" "pre-commit" "pre-commit"
+    has pre-commit || fail "pre-commit is needed, and there is still none on PATH; see https://pre-commit.com"
+}
+
+# Builds the linter, unless RACEFREE_LINTER names one.
 build_linter() {
+    if [ -n "${RACEFREE_LINTER:-}" ]; then
+        linter=$RACEFREE_LINTER
+        [ -x "$linter" ] || fail "RACEFREE_LINTER is $linter, and there is no program of that name"
+        return
+    fi
+    need_rust
+    need_c_compiler
     cargo build --release --package racefree_cli --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
         fail "the linter could not be built; what cargo said is above"
     linter=$root/target/release/racefree
