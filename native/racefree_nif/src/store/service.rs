@@ -52,10 +52,11 @@ impl Service {
         let failed =
             |operation, error: &std::io::Error| OpenError::Io(Failure { operation, kind: error.kind(), os_code: error.raw_os_error() });
         options.identity = fresh_identity().map_err(|error| failed(Operation::Create, &error))?;
-        std::fs::create_dir_all(dir).map_err(|error| failed(Operation::Create, &error))?;
-        let place = dir.canonicalize().map_err(|error| failed(Operation::Open, &error))?;
-        await_former(env, &place);
+        if let Ok(place) = dir.canonicalize() {
+            await_former(env, &place);
+        }
         let Opened { store, flusher, keeper, report } = Store::open(Disk, dir, options, Box::new(MonotonicClock::default()))?;
+        let place = dir.canonicalize().map_err(|error| failed(Operation::Open, &error))?;
         let owner = Pid::from(env.pid());
         let life =
             Arc::new(Life { store: Mutex::new(Some(store.clone())), owner, is_ending: AtomicBool::new(false), threads: Mutex::default() });
