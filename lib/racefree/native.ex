@@ -58,6 +58,7 @@ defmodule Racefree.Native do
   def registry_finish_remove(_name, _id), do: not_loaded()
 
   def registry_count(_name), do: not_loaded()
+  def registry_info(_name), do: not_loaded()
   def registry_keys(_name, _pid, _cursor), do: not_loaded()
   def registry_listing, do: not_loaded()
   def registry_select(_name, _listing), do: not_loaded()

@@ -785,6 +785,28 @@ defmodule Racefree.Registry do
   def count(registry) when is_atom(registry), do: Native.registry_count(registry)
 
   @doc """
+  How much the registry holds, for tests and for watching it from outside.
+
+    * `keys`: keys that a process holds
+    * `entries`: those, and the ones being started or removed
+    * `processes`: processes that are watched because they hold, subscribe, start, wait or remove
+    * `capacity`: for how many entries and processes there is room; shrinks after many have gone
+    * `pending`: deaths that are not cleaned up yet, and messages that are not sent yet
+
+  The numbers are read one after the other, not at one moment.
+
+      iex> {:ok, _owner} = Racefree.Registry.start_link(name: InfoRegistry)
+      iex> :ok = Racefree.Registry.register(InfoRegistry, :leader)
+      iex> {:ok, %{keys: 1, entries: 1, processes: 1}} = Racefree.Registry.info(InfoRegistry)
+  """
+  @spec info(name) :: {:ok, %{(:keys | :entries | :processes | :capacity | :pending) => non_neg_integer}} | {:error, down}
+  def info(registry) when is_atom(registry) do
+    with {:ok, keys, entries, processes, capacity, pending} <- Native.registry_info(registry) do
+      {:ok, %{keys: keys, entries: entries, processes: processes, capacity: capacity, pending: pending}}
+    end
+  end
+
+  @doc """
   All keys with their processes and values, in no particular order. No snapshot: see "Does not guarantee".
 
       iex> {:ok, _owner} = Racefree.Registry.start_link(name: SelectRegistry)

@@ -158,6 +158,7 @@ macro_rules! dirty_calls {
 // A listing copies what it finds, whatever its size.
 dirty_calls! {
     registry_keys = keys(pid, cursor);
+    registry_info = info();
     registry_select = select(listing);
     registry_removals = removals(listing);
 }
@@ -357,6 +358,13 @@ fn finish_remove<'a>(call: Call<'a, '_>, removal: Term<'a>) -> Answer<'a> {
 fn count<'a>(call: Call<'a, '_>) -> Answer<'a> {
     match call.registry.count() {
         Ok(count) => call.tuple((atoms::ok(), count)),
+        Err(_) => call.down(),
+    }
+}
+
+fn info<'a>(call: Call<'a, '_>) -> Answer<'a> {
+    match call.registry.holdings() {
+        Ok(has) => call.tuple((atoms::ok(), has.keys, has.entries, has.processes, has.capacity, has.pending)),
         Err(_) => call.down(),
     }
 }

@@ -20,6 +20,10 @@ impl<T> Backlog<T> {
         self.open.is_empty() && self.full.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.full.iter().map(VecDeque::len).sum::<usize>() + self.open.len()
+    }
+
     pub(super) fn push(&mut self, element: T) {
         if self.open.len() == BLOCK_LENGTH {
             self.full.push_back(std::mem::replace(&mut self.open, VecDeque::with_capacity(BLOCK_LENGTH)));

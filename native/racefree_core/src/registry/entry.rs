@@ -101,7 +101,7 @@ impl<P: Platform> Table<P> {
         self.live
     }
 
-    #[cfg(test)]
+    /// Entries, and room for entries.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.slots.len(), self.slots.capacity())
     }

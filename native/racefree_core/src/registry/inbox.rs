@@ -93,6 +93,12 @@ impl<P: Platform> Inbox<P> {
         std::mem::replace(&mut self.state().jobs, Backlog::new())
     }
 
+    /// What is left to do: one for the work that the janitor has taken out and not finished.
+    pub(super) fn pending(&self) -> usize {
+        let state = self.state();
+        state.downs.len() + state.jobs.len() + usize::from(state.janitor == JanitorIs::Working)
+    }
+
     /// Blocks until something arrived since the last look.
     pub(super) fn wait(&self) {
         let mut state = self.state();

@@ -19,6 +19,21 @@ pub struct SelectCursor {
     next_shard: usize,
 }
 
+/// How much there is of everything. The numbers are read one after the other, not at one moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holdings {
+    /// Keys that a process holds.
+    pub keys: usize,
+    /// Those, and the ones being started or removed.
+    pub entries: usize,
+    /// Processes with a role, each watched by one monitor.
+    pub processes: usize,
+    /// For how many entries and processes there is room without growing.
+    pub capacity: usize,
+    /// Deaths and deliveries that the janitor has before it, and one if it is at work.
+    pub pending: usize,
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
     More,
@@ -30,6 +45,20 @@ impl<P: Platform> Registry<P> {
     pub fn count(&self) -> Result<usize, Unavailable> {
         self.serving()?;
         self.shards.iter().try_fold(0, |count, shard| Ok(count + shard.lock()?.live()))
+    }
+
+    pub fn holdings(&self) -> Result<Holdings, Unavailable> {
+        self.serving()?;
+        let (processes, process_capacity) = self.pids.size();
+        let mut holdings = Holdings { keys: 0, entries: 0, processes, capacity: process_capacity, pending: self.inbox.pending() };
+        for shard in &self.shards {
+            let table = shard.lock()?;
+            let (entries, capacity) = table.size();
+            holdings.keys += table.live();
+            holdings.entries += entries;
+            holdings.capacity += capacity;
+        }
+        Ok(holdings)
     }
 
     /// Adds keys that `pid` holds to `found`, looking at no more than `visits_max` of its roles.

@@ -37,7 +37,7 @@ pub use error::{
 pub use id::{Generation, LeadId, RemovalId, SubscriptionId, WaitId};
 pub use inbox::Inbox;
 pub use janitor::{Ended, Janitor, Step};
-pub use listing::{KeysCursor, Progress, SelectCursor};
+pub use listing::{Holdings, KeysCursor, Progress, SelectCursor};
 pub use names::Live;
 pub use platform::{Event, Notice, Platform};
 pub use removal::Removal;

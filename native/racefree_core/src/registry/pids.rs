@@ -124,10 +124,10 @@ impl<P: Platform> Pids<P> {
         records.into_iter().flatten().map(|slot| (slot.pid, slot.record)).collect()
     }
 
-    #[cfg(test)]
+    /// Processes, and room for processes.
     pub(super) fn size(&self) -> (usize, usize) {
         self.shards.iter().fold((0, 0), |(length, capacity), shard| {
-            let records = shard.records.lock().unwrap();
+            let records = shard.records.lock().unwrap_or_else(PoisonError::into_inner);
             (length + records.len(), capacity + records.capacity())
         })
     }
