@@ -39,7 +39,9 @@ defmodule Racefree.History do
           do: {n, Together.start([fn -> work(record, n) end])}
 
     kill_some(record, running, Keyword.fetch!(options, :kills))
-    for {_n, worker} <- running, do: Together.await(worker)
+    # A worker that is through stays: its end would be an operation too.
+    for {_n, [{pid, _ref}]} <- running, do: through(pid)
+    for {_n, [{pid, _ref}] = worker} <- running, do: send(pid, :leave) && Together.await(worker)
 
     operations = for {_id, operation} <- :ets.tab2list(record.table), do: operation
 
@@ -85,6 +87,18 @@ defmodule Racefree.History do
   defp work(record, n) do
     Seed.use(record.seed, n)
     for _ <- 1..record.turns, do: turn(record, Enum.random(record.keys))
+    receive(do: ({:through?, pid, ref} -> send(pid, ref)))
+    receive(do: (:leave -> :ok))
+  end
+
+  defp through(pid) do
+    ref = Process.monitor(pid)
+    send(pid, {:through?, self(), ref})
+
+    receive do
+      ^ref -> Process.demonitor(ref, [:flush])
+      {:DOWN, ^ref, :process, ^pid, _killed} -> true
+    end
   end
 
   defp turn(%{subject: subject, reg: reg} = record, key) do

@@ -48,8 +48,13 @@ defmodule Racefree.RegistryCase do
 
   defp settle(reg, processes, until) do
     case Racefree.Registry.info(reg) do
-      {:ok, %{processes: ^processes, pending: 0}} -> :ok
-      info -> if System.monotonic_time(:second) < until, do: settle(reg, processes, until), else: flunk("not cleaned up: #{inspect(info)}")
+      {:ok, %{processes: ^processes, pending: 0}} ->
+        :ok
+
+      info ->
+        if System.monotonic_time(:second) < until,
+          do: settle(reg, processes, until),
+          else: flunk("not cleaned up: #{inspect(info)}")
     end
   end
 

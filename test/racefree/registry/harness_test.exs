@@ -135,5 +135,4 @@ defmodule Racefree.Registry.HarnessTest do
     assert {:before, {GenServer, :call, 2}} in seen
     assert {:after, {Process, :monitor, 1}} in seen or {:after, {:erlang, :monitor, 2}} in seen
   end
-
 end

@@ -13,23 +13,36 @@ defmodule Racefree.Registry.InvariantsTest do
 
   for {name, law, tries} <- [
         {"B1 who saw a process end, or ended it, never finds it", :dead_is_not_found, 10_000},
-        {"B2 a granted subscription brings one :DOWN with the true reason", :granted_subscription_hears_the_end, 3_000},
+        {"B2 a granted subscription brings one :DOWN with the true reason",
+         :granted_subscription_hears_the_end, 3_000},
         {"B4 a refused subscription leaves nothing", :refused_subscription_leaves_nothing, 3_000},
-        {"B5 between begin and finish of a removal nothing succeeds", :removed_stays_removed, 1_500},
+        {"B5 between begin and finish of a removal nothing succeeds", :removed_stays_removed,
+         1_500},
         {"B6 a late death does not touch the next life of a key", :late_end_spares_the_next, 50},
-        {"B7 a multicall has one outcome for each key and no message after", :multicall_answers_once, 200},
+        {"B7 a multicall has one outcome for each key and no message after",
+         :multicall_answers_once, 200},
         {"B8 one starter at a time, and every waiter is answered", :one_starter, 1_500},
-        {"B10 unsubscribing stops the messages before it returns", :silence_after_unsubscribe, 1_000}
+        {"B10 unsubscribing stops the messages before it returns", :silence_after_unsubscribe,
+         1_000}
       ] do
     test name, %{reg: reg, seed: seed} do
-      {result, reports} = SchedulerWatch.watch(5, fn -> apply(RegistryLaws, unquote(law), [Registry, reg, unquote(tries) * @effort, seed]) end)
+      {result, reports} =
+        SchedulerWatch.watch(5, fn ->
+          apply(RegistryLaws, unquote(law), [Registry, reg, unquote(tries) * @effort, seed])
+        end)
+
       assert_kept(result)
       assert reports == []
     end
   end
 
-  test "B3 and B11 a registry restarted under its callers gives error values, never an exit or a raise", %{reg: reg, seed: seed} do
-    {result, reports} = SchedulerWatch.watch(5, fn -> RegistryLaws.answers_are_values(Registry, reg, 4_000 * @effort, seed) end)
+  test "B3 and B11 a registry restarted under its callers gives error values, never an exit or a raise",
+       %{reg: reg, seed: seed} do
+    {result, reports} =
+      SchedulerWatch.watch(5, fn ->
+        RegistryLaws.answers_are_values(Registry, reg, 4_000 * @effort, seed)
+      end)
+
     assert_kept(result)
     assert reports == []
   end
@@ -47,10 +60,14 @@ defmodule Racefree.Registry.InvariantsTest do
         Together.await(running)
       end)
 
-    finish_removals(reg)
+    # By a process that ends, too.
+    [{:value, _finished}] = Together.run([fn -> finish_removals(reg) end])
     settle(reg)
     {:ok, left} = Registry.info(reg)
-    assert Map.take(left, [:keys, :entries, :processes, :pending]) == Map.take(empty, [:keys, :entries, :processes, :pending])
+
+    assert Map.take(left, [:keys, :entries, :processes, :pending]) ==
+             Map.take(empty, [:keys, :entries, :processes, :pending])
+
     assert reports == []
   end
 
@@ -85,7 +102,13 @@ defmodule Racefree.Registry.InvariantsTest do
     {_result, reports} =
       SchedulerWatch.watch(1, fn ->
         holder = KeyHolder.start_idle()
-        for part <- Enum.chunk_every(1..100_000, 100), do: KeyHolder.run(holder, fn -> for n <- part, do: :ok = Registry.register(reg, {:many, n}) end)
+
+        for part <- Enum.chunk_every(1..100_000, 100),
+            do:
+              KeyHolder.run(holder, fn ->
+                for n <- part, do: :ok = Registry.register(reg, {:many, n})
+              end)
+
         assert Registry.count(reg) == {:ok, 100_000}
         KeyHolder.finish_all([holder])
         settle(reg)
@@ -95,18 +118,26 @@ defmodule Racefree.Registry.InvariantsTest do
     assert reports == []
   end
 
-  test "histories of processes that use the same keys and die are linearizable", %{reg: reg, seed: seed} do
+  test "histories of processes that use the same keys and die are linearizable", %{
+    reg: reg,
+    seed: seed
+  } do
     for n <- 1..(150 * @effort) do
       options = [keys: [{n, 1}, {n, 2}], workers: 4, turns: 30, kills: 4, seed: seed + n]
 
       for {key, operations} <- History.record(Registry, reg, options) do
         checked = Linearizability.check(RegistryModel, operations)
-        assert checked == :ok, "key #{inspect(key)}, RACEFREE_SEED=#{seed}: #{inspect(checked, pretty: true, limit: 200)}"
+
+        assert checked == :ok,
+               "key #{inspect(key)}, RACEFREE_SEED=#{seed}: #{inspect(checked, pretty: true, limit: 200)}"
       end
     end
   end
 
-  test "a subscriber that stays gets each broadcast once and in order, whoever comes and goes", %{reg: reg, seed: seed} do
+  test "a subscriber that stays gets each broadcast once and in order, whoever comes and goes", %{
+    reg: reg,
+    seed: seed
+  } do
     key = :in_order
     holder = KeyHolder.start(Registry, reg, key)
     broadcasts = 500 * @effort
@@ -114,7 +145,10 @@ defmodule Racefree.Registry.InvariantsTest do
 
     stays = fn ->
       {:ok, %{ref: ref}} = Registry.subscribe(reg, key)
-      for n <- 1..broadcasts, do: receive(do: ({Registry, ^ref, {:number, m}} -> {^n, true} = {m, n == m}))
+
+      for n <- 1..broadcasts,
+          do: receive(do: ({Registry, ^ref, {:number, m}} -> {^n, true} = {m, n == m}))
+
       receive(do: ({Registry, ^ref, {:number, _} = more} -> more), after: (0 -> :each_once))
     end
 
