@@ -150,6 +150,9 @@ defmodule Racefree.History do
       close(record, id, :lead, :ok)
       pid = KeyHolder.start_idle()
       Process.put(:publishing, open(record, key, {:publish, pid}))
+
+      # If a removal has begun and finished meanwhile, the lead is lost, and publishing takes a new one; or not.
+      open(record, key, :lead_again)
       {:ok, pid}
     end
 

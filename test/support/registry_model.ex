@@ -11,58 +11,71 @@ defmodule Racefree.RegistryModel do
           | {:live, pid(), term()}
           | {:starting, pid() | :nobody}
           | {:removed, reason :: term(), remover :: pid()}
-  @type state :: {entry(), dead :: [pid()]}
+  # Who has taken a lead and not published yet is among the `leading`, also when the lead is lost.
+  @type state :: {entry(), dead :: [pid()], leading :: [pid()]}
 
   @spec new() :: state()
-  def new, do: {:free, []}
+  def new, do: {:free, [], []}
 
   @spec step(state(), Racefree.History.operation()) :: [state()]
-  def step({entry, dead}, %{call: {:kill, pid}}),
-    do: [{orphan(entry, pid), Enum.sort([pid | dead])}]
+  def step({entry, dead, leading}, %{call: {:kill, pid}}),
+    do: [{orphan(entry, pid), Enum.sort([pid | dead]), List.delete(leading, pid)}]
 
-  def step({_entry, dead} = state, %{upto: :never, process: process} = operation) do
-    if process in dead, do: [state], else: unanswered(state, operation)
+  def step({entry, dead, leading} = state, %{call: :lead_again, process: process}) do
+    if process in leading and entry in [:free, {:starting, :nobody}],
+      do: [{{:starting, process}, dead, leading}],
+      else: [state]
   end
 
-  def step({entry, dead}, operation) do
+  def step({entry, dead, leading} = state, %{upto: :never, process: process} = operation) do
+    if process in dead,
+      do: [state],
+      else: [{unanswered(entry, operation, dead), dead, leads(leading, operation)}]
+  end
+
+  def step({entry, dead, leading}, operation) do
     for entry <- answered(entry, operation.call, operation.result, operation.process, dead),
-        do: {entry, dead}
+        do: {entry, dead, leads(leading, operation)}
   end
+
+  defp leads(leading, %{call: :lead, process: process}), do: Enum.sort([process | leading])
+
+  defp leads(leading, %{call: {:publish, _pid}, process: process}),
+    do: List.delete(leading, process)
+
+  defp leads(leading, _operation), do: leading
 
   defp orphan({:live, pid, _value}, pid), do: :free
   defp orphan({:starting, pid}, pid), do: {:starting, :nobody}
   defp orphan(entry, _pid), do: entry
 
   # What a call would have done, had it been allowed to answer.
-  defp unanswered({entry, dead}, %{call: call, process: process}) do
-    done =
-      case {call, entry} do
-        {{:register, value}, free} when free == :free or elem(free, 0) == :starting ->
-          {:live, process, value}
+  defp unanswered(entry, %{call: call, process: process}, dead) do
+    case {call, entry} do
+      {{:register, value}, free} when free == :free or elem(free, 0) == :starting ->
+        {:live, process, value}
 
-        {:unregister, {:live, ^process, _value}} ->
-          :free
+      {:unregister, {:live, ^process, _value}} ->
+        :free
 
-        {{:begin_remove, reason}, {:removed, _reason, remover}} ->
-          if remover in dead, do: {:removed, reason, process}, else: entry
+      {{:begin_remove, reason}, {:removed, _reason, remover}} ->
+        if remover in dead, do: {:removed, reason, process}, else: entry
 
-        {{:begin_remove, reason}, _present} ->
-          {:removed, reason, process}
+      {{:begin_remove, reason}, _present} ->
+        {:removed, reason, process}
 
-        {{:finish_remove, reason}, {:removed, reason, ^process}} ->
-          :free
+      {{:finish_remove, reason}, {:removed, reason, ^process}} ->
+        :free
 
-        {:wait, free} when free in [:free, {:starting, :nobody}] ->
-          {:starting, process}
+      {:wait, free} when free in [:free, {:starting, :nobody}] ->
+        {:starting, process}
 
-        {{:publish, pid}, {:starting, ^process}} ->
-          if pid in dead, do: {:starting, :nobody}, else: {:live, pid, nil}
+      {{:publish, pid}, {:starting, ^process}} ->
+        if pid in dead, do: {:starting, :nobody}, else: {:live, pid, nil}
 
-        _no_effect ->
-          entry
-      end
-
-    [{done, dead}]
+      _no_effect ->
+        entry
+    end
   end
 
   defp answered(entry, call, result, process, dead)
