@@ -279,6 +279,10 @@ defmodule Racefree.Registry do
       # The monitor stands before the subscription is entered, so no death is missed; the generation is that of the process monitored.
       ref = Process.monitor(pid)
 
+      # Order: the machine holds a monitor back until its process is next taken off the scheduler, and `Process.alive?/1` below does not wait for it. Without
+      # this, a process that ends in between was alive, and is monitored too late to tell its reason. It costs less than what it spares `Process.alive?/1`.
+      :erlang.yield()
+
       case native(registry_subscribe(registry, key, generation, ref)) do
         {:ok, id} ->
           subscription = %Subscription{
