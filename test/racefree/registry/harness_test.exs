@@ -13,7 +13,7 @@ defmodule Racefree.Registry.HarnessTest do
   for {law, tries} <- [
         dead_is_not_found: 500,
         granted_subscription_hears_the_end: 500,
-        refused_subscription_leaves_nothing: 500,
+        refused_subscription_leaves_nothing: 5_000,
         answers_are_values: 500,
         removed_stays_removed: 500,
         late_end_spares_the_next: 20,
