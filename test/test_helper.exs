@@ -1,3 +1,7 @@
 # The library needs no logger; tests that capture logs do.
 {:ok, _started} = Application.ensure_all_started(:logger)
-ExUnit.start(timeout: 300_000, exclude: if(System.get_env("RACEFREE_LONG"), do: [], else: [:long]))
+
+ExUnit.start(
+  timeout: 300_000,
+  exclude: if(System.get_env("RACEFREE_LONG"), do: [], else: [:long])
+)

@@ -803,10 +803,13 @@ defmodule Racefree.Registry do
       iex> :ok = Racefree.Registry.register(InfoRegistry, :leader)
       iex> {:ok, %{keys: 1, entries: 1, processes: 1}} = Racefree.Registry.info(InfoRegistry)
   """
-  @spec info(name) :: {:ok, %{(:keys | :entries | :processes | :capacity | :pending) => non_neg_integer}} | {:error, down}
+  @spec info(name) ::
+          {:ok, %{(:keys | :entries | :processes | :capacity | :pending) => non_neg_integer}}
+          | {:error, down}
   def info(registry) when is_atom(registry) do
     with {:ok, keys, entries, processes, capacity, pending} <- Native.registry_info(registry) do
-      {:ok, %{keys: keys, entries: entries, processes: processes, capacity: capacity, pending: pending}}
+      {:ok,
+       %{keys: keys, entries: entries, processes: processes, capacity: capacity, pending: pending}}
     end
   end
 

@@ -23,7 +23,7 @@ defmodule Racefree.Registry.InvariantsTest do
          :multicall_answers_once, 200},
         {"B8 one starter at a time, and every waiter is answered", :one_starter, 1_500},
         {"B10 unsubscribing stops the messages before it returns", :silence_after_unsubscribe,
-         1_000}
+         200}
       ] do
     test name, %{reg: reg, seed: seed} do
       {result, reports} =
