@@ -4,12 +4,12 @@
 //! Order: a batch is written, then synced, then announced. What was announced is never taken back: after any error nothing is announced any more.
 
 use super::directory::{CLEAN, FileHeader, Unfinished, write_all};
+use super::engine::Engine;
 use super::failure::{Failure, Operation};
 use super::frame::FileKind;
 use super::manifest::Change;
 use super::options::SyncPolicy;
 use super::position::{LogId, Lsn};
-use super::shared::Shared;
 use super::stage::{ENTRY_BYTES, Entry, Mode};
 use super::vfs::Vfs;
 use super::view::{Extent, Meta};
@@ -79,7 +79,7 @@ pub(super) struct Sealed {
 }
 
 pub struct Flusher<V: Vfs> {
-    pub(super) shared: Arc<Shared<V>>,
+    pub(super) shared: Arc<Engine<V>>,
     _lock: Arc<V::Lock>,
     wal: WalWriter<V::File>,
     /// Taken from the staging buffer, not written yet.
@@ -119,7 +119,7 @@ struct Mark {
 }
 
 impl<V: Vfs> Flusher<V> {
-    pub(super) fn new(shared: Arc<Shared<V>>, lock: Arc<V::Lock>, wal: WalWriter<V::File>, start: Start) -> Self {
+    pub(super) fn new(shared: Arc<Engine<V>>, lock: Arc<V::Lock>, wal: WalWriter<V::File>, start: Start) -> Self {
         let Start { summary, older_bytes, older_files, next_log } = start;
         let mark = Mark { lsn: shared.durable.load(), sequence: 0 };
         Self {
@@ -396,7 +396,7 @@ impl<V: Vfs> Flusher<V> {
     }
 }
 
-impl super::shared::Figures {
+impl super::engine::Figures {
     fn synced(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.syncs.fetch_add(1, Ordering::Relaxed);

@@ -3,11 +3,11 @@
 //! Nothing here does I/O but reading records that are in files, and [`Store::verify`]. Each call holds the staging lock for one copy of its records at most.
 //! Only one transaction is open at a time, so commits have one order. Several writers may add to it, each to the log it leases.
 
+use super::engine::{Engine, Subscriber};
 use super::failure::{Failure, Operation};
 use super::log::LogState;
 use super::position::{LogId, Lsn, Offset, Sequence};
 use super::read::{Level, Next, Page, ReadError, ReadRange, Records, read_page};
-use super::shared::{Shared, Subscriber};
 use super::stage::{AppendError, Appender, Entry, Mode, Record, Stage, check_records};
 use super::vfs::Vfs;
 use super::view::{Life, View};
@@ -17,12 +17,12 @@ use crate::sync::{Arc, MutexGuard, PlainArc, PoisonError};
 
 /// A store that is open. Cloning gives another handle to the same store; the directory is free again once all handles and both workers are gone.
 pub struct Store<V: Vfs> {
-    pub(super) shared: Arc<Shared<V>>,
+    pub(super) shared: Arc<Engine<V>>,
 }
 
 /// One log of a store.
 pub struct Log<V: Vfs> {
-    shared: Arc<Shared<V>>,
+    shared: Arc<Engine<V>>,
     state: Arc<LogState<V::File>>,
 }
 

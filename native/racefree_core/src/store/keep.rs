@@ -7,6 +7,7 @@
 //! Commits do not wait for any of this, unless memory is full.
 
 use super::directory::wal_name;
+use super::engine::Engine;
 use super::failure::{Failure, Operation};
 use super::flush::{Progress, Sealed};
 use super::frame::Frame;
@@ -14,7 +15,6 @@ use super::manifest::{Change, ManifestWriter, PackInfo, Position, State};
 use super::merge::{Merge, MergeStep};
 use super::pack::{Pack, PackWriter};
 use super::position::{LogId, Lsn, Offset};
-use super::shared::Shared;
 use super::vfs::Vfs;
 use super::view::{Extent, Life, View};
 use crate::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use crate::sync::{Arc, PoisonError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub struct Keeper<V: Vfs> {
-    pub(super) shared: Arc<Shared<V>>,
+    pub(super) shared: Arc<Engine<V>>,
     _lock: Arc<V::Lock>,
     state: State,
     manifest: ManifestWriter<V::File>,
@@ -51,7 +51,7 @@ struct Prepared<F> {
 
 impl<V: Vfs> Keeper<V> {
     pub(super) fn new(
-        shared: Arc<Shared<V>>,
+        shared: Arc<Engine<V>>,
         lock: Arc<V::Lock>,
         state: State,
         manifest: ManifestWriter<V::File>,
@@ -106,7 +106,7 @@ impl<V: Vfs> Keeper<V> {
     fn rest(&self) {
         let mut inbox = self.shared.inbox();
         // While a seal waits for a sync, the next one has to wait too.
-        let waits = |inbox: &super::shared::Inbox<V::File>| match self.cut_awaited() {
+        let waits = |inbox: &super::engine::Inbox<V::File>| match self.cut_awaited() {
             Some(cut_sequence) => !self.shared.has_durable(cut_sequence),
             None => inbox.sealed.is_empty() && inbox.freed.is_empty(),
         };

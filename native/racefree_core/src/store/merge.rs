@@ -4,13 +4,13 @@
 //! logarithm of the data. A pack half of which is dead is rewritten alone. Only neighbours are merged, so packs stay ordered by transaction.
 //! A merge advances in parts of a few MiB: a seal never waits for more than one.
 
+use super::engine::Engine;
 use super::failure::Failure;
 use super::frame::Frame;
 use super::manifest::{Change, PackInfo};
 use super::pack::{Pack, PackWriter};
 use super::position::{LogId, Offset};
 use super::read::{ReadError, check_frame, read_frames};
-use super::shared::Shared;
 use super::vfs::{Vfs, VfsFile};
 use super::view::Life;
 use crate::sync::Arc;
@@ -101,7 +101,7 @@ impl<F: VfsFile> Merge<F> {
     }
 
     /// Copies a few MiB.
-    pub(super) fn step<V: Vfs<File = F>>(&mut self, shared: &Shared<V>) -> Result<MergeStep, Failure> {
+    pub(super) fn step<V: Vfs<File = F>>(&mut self, shared: &Engine<V>) -> Result<MergeStep, Failure> {
         let mut left = STEP_BYTES;
         while let Some(id) = self.logs.get(self.at.log).copied() {
             let trimmed = match self.at.trimmed {
@@ -135,17 +135,17 @@ impl<F: VfsFile> Merge<F> {
 
     /// The inputs, the new pack unless it would be empty, and what has to be said about what was left out.
     #[expect(clippy::type_complexity, reason = "three results of one end")]
-    pub(super) fn finish<V: Vfs<File = F>>(self, shared: &Shared<V>) -> Result<(Vec<Arc<Pack<F>>>, Option<Pack<F>>, Vec<Change>), Failure> {
+    pub(super) fn finish<V: Vfs<File = F>>(self, shared: &Engine<V>) -> Result<(Vec<Arc<Pack<F>>>, Option<Pack<F>>, Vec<Change>), Failure> {
         let pack = self.writer.map(|writer| writer.finish(&shared.vfs, &shared.dir)).transpose()?;
         Ok((self.inputs, pack, self.changes))
     }
 
-    pub(super) fn discard<V: Vfs<File = F>>(self, shared: &Shared<V>) -> Result<(), Failure> {
+    pub(super) fn discard<V: Vfs<File = F>>(self, shared: &Engine<V>) -> Result<(), Failure> {
         self.writer.map_or(Ok(()), |writer| writer.discard(&shared.vfs, &shared.dir))
     }
 
     /// From where on the log's records are kept. What is left out is said in the manifest together with the merge.
-    fn look_up<V: Vfs<File = F>>(&mut self, id: LogId, shared: &Shared<V>) -> Trimmed {
+    fn look_up<V: Vfs<File = F>>(&mut self, id: LogId, shared: &Engine<V>) -> Trimmed {
         let view = shared.catalog().by_id(id).map(|log| log.view()).filter(|view| view.life != Life::Purged);
         match view {
             None => {
@@ -162,7 +162,7 @@ impl<F: VfsFile> Merge<F> {
     }
 
     /// Copies one read's worth of the log's records; `None` once they are all copied.
-    fn copy_part<V: Vfs<File = F>>(&mut self, id: LogId, trimmed: Offset, shared: &Shared<V>) -> Result<Option<u64>, CopyError> {
+    fn copy_part<V: Vfs<File = F>>(&mut self, id: LogId, trimmed: Offset, shared: &Engine<V>) -> Result<Option<u64>, CopyError> {
         let Some(input) = self.inputs.get(self.at.input).map(Arc::clone) else { return Ok(None) };
         let row = input.rows().binary_search_by_key(&id, |row| row.log).ok().and_then(|row| input.row(row));
         let Some(row) = row.filter(|row| row.last > trimmed) else {
@@ -200,7 +200,7 @@ impl<F: VfsFile> Merge<F> {
         self.at.position = None;
     }
 
-    fn writer<V: Vfs<File = F>>(&mut self, shared: &Shared<V>) -> Result<&mut PackWriter<F>, Failure> {
+    fn writer<V: Vfs<File = F>>(&mut self, shared: &Engine<V>) -> Result<&mut PackWriter<F>, Failure> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => PackWriter::create(&shared.vfs, &shared.dir, shared.identity, shared.incarnation, self.info)?,

@@ -6,6 +6,7 @@
 mod block;
 mod directory;
 pub mod disk;
+mod engine;
 mod failure;
 mod flush;
 mod frame;
@@ -21,7 +22,6 @@ mod pack;
 mod position;
 mod read;
 mod recovery;
-mod shared;
 mod stage;
 mod verify;
 pub mod vfs;
@@ -32,6 +32,7 @@ mod wal;
 mod watermark;
 mod window;
 
+pub use engine::Subscriber;
 pub use failure::{Defect, Failure, OpenError, Operation};
 pub use flush::{Flusher, Progress};
 pub use handle::{
@@ -44,7 +45,6 @@ pub use options::{Clock, Options, SyncPolicy};
 pub use position::{LogId, Lsn, Offset, Sequence};
 pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Run, Source};
 pub use recovery::{RecoveryReport, TornTail};
-pub use shared::Subscriber;
 pub use stage::{AppendError, Record};
 pub use verify::{Problem, VerifyReport};
 #[cfg(not(loom))]

@@ -4,6 +4,7 @@
 //! goes; a new write-ahead log with the copied tail is durable; the manifest knows it; left-over files go. A crash anywhere in between and the next open does the same again.
 
 use super::directory::{CLEAN, LOCK};
+use super::engine::{Beginning, Catalog, Engine};
 use super::failure::{During, Failure, OpenError, Operation};
 use super::flush::{Flusher, Start, Summary};
 use super::handle::Store;
@@ -13,7 +14,6 @@ use super::manifest::{Change, ManifestWriter, Position, State};
 use super::options::{Clock, Options};
 use super::position::{LogId, Lsn};
 use super::recovery::{Image, RecoveredLog, RecoveryReport, Tail};
-use super::shared::{Beginning, Catalog, Shared};
 use super::stage::{Appender, Mode, Stage};
 use super::vfs::{Vfs, VfsFile};
 use super::view::{Life, View};
@@ -192,14 +192,14 @@ struct Given<'a, V: Vfs> {
     mode: Mode,
 }
 
-fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Shared<V>> {
+fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Engine<V>> {
     let Given { vfs, dir, options, clock, incarnation, lsn, durable, mode } = given;
     let mut stage = Stage::new(mode, lsn, image.next_log);
     let mut catalog = Catalog::new();
     for (id, log) in image.logs {
         insert_log(&mut stage, &mut catalog, id, log);
     }
-    Arc::new(Shared::new(Beginning {
+    Arc::new(Engine::new(Beginning {
         vfs,
         dir: dir.to_path_buf(),
         options,

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// Called with each new durable transaction, and once with the failure that ends it.
 pub type Subscriber = PlainArc<dyn Fn(Result<Lsn, Failure>) + Send + Sync>;
 
-pub(super) struct Shared<V: Vfs> {
+pub(super) struct Engine<V: Vfs> {
     pub(super) vfs: V,
     pub(super) dir: PathBuf,
     pub(super) options: Options,
@@ -133,7 +133,7 @@ pub(super) struct Beginning<V: Vfs> {
     pub(super) durable: Lsn,
 }
 
-impl<V: Vfs> Shared<V> {
+impl<V: Vfs> Engine<V> {
     pub(super) fn new(beginning: Beginning<V>) -> Self {
         use super::watermark::Awaited;
         let Beginning { vfs, dir, options, clock, identity, incarnation, stage, catalog, memory, lsn, durable } = beginning;
