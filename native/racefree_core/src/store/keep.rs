@@ -344,7 +344,7 @@ impl<V: Vfs> Keeper<V> {
 }
 
 /// The records that the view has in memory and that belong into a pack up to `high`.
-fn memory_records<F>(view: &View<F>, high: Lsn) -> impl Iterator<Item = (Offset, &[u8])> + '_ {
+pub(super) fn memory_records<F>(view: &View<F>, high: Lsn) -> impl Iterator<Item = (Offset, &[u8])> + '_ {
     let after = view.trimmed.max(Offset::end_of(view.packed));
     let upto = Offset::end_of(high);
     view.blocks.iter().flat_map(move |block| {

@@ -138,6 +138,12 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
+        let (manifest, damage) = Self::decode_good(bytes)?;
+        damage.map_or(Ok(manifest), Err)
+    }
+
+    /// What the good edits before the first damage say, and the damage.
+    pub(super) fn decode_good(bytes: &[u8]) -> Result<(Self, Option<OpenError>), OpenError> {
         let header = FileHeader::decode(bytes, MANIFEST, FileKind::Manifest, None)?;
         let seed = header.seed();
         let corrupt = |at: usize, defect| OpenError::Corrupt { file: MANIFEST.to_owned(), offset: at as u64, defect };
@@ -149,12 +155,12 @@ impl Manifest {
             at = end;
             serial += 1;
         }
-        let followed =
-            (at..bytes.len()).step_by(8).any(|later| (serial..serial + 3).any(|serial| edit_at(bytes, seed, later, serial).is_some()));
-        if serial == 0 || followed {
+        if serial == 0 {
             return Err(corrupt(at, Defect::Checksum));
         }
-        Ok(Self { header, state })
+        let followed =
+            (at..bytes.len()).step_by(8).any(|later| (serial..serial + 3).any(|serial| edit_at(bytes, seed, later, serial).is_some()));
+        Ok((Self { header, state }, followed.then(|| corrupt(at, Defect::Checksum))))
     }
 }
 

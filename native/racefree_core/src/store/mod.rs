@@ -22,6 +22,7 @@ mod pack;
 mod position;
 mod read;
 mod recovery;
+mod salvage;
 mod stage;
 mod verify;
 pub mod vfs;
@@ -45,6 +46,7 @@ pub use options::{Clock, Options, SyncPolicy};
 pub use position::{LogId, Lsn, Offset, Sequence};
 pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Run, Source};
 pub use recovery::{RecoveryReport, TornTail};
+pub use salvage::{Loss, SalvageReport, salvage};
 pub use stage::{AppendError, Record};
 pub use verify::{Problem, VerifyReport};
 #[cfg(not(loom))]

@@ -107,6 +107,13 @@ impl<F> Pack<F> {
         following.checked_sub(1).and_then(|at| marks.get(at)).map_or(row.start, |mark| mark.position)
     }
 
+    /// The first place of the row above `position` at which a frame is known to start.
+    pub(super) fn next_mark(&self, row: &Row, position: u64) -> Option<u64> {
+        let first = row.mark_first as usize;
+        let marks = self.marks.get(first..first + row.mark_count as usize).unwrap_or_default();
+        marks.iter().map(|mark| mark.position).find(|mark| *mark > position)
+    }
+
     /// How much of the row may have to be skipped from `position`, a result of [`Self::seek`], to the record sought.
     pub(super) fn seek_span(&self, row: &Row, position: u64) -> u64 {
         if position == row.start && row.mark_count <= 1 { MARK_DISTANCE.min(row.end - row.start) } else { MARK_DISTANCE }

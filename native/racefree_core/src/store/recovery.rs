@@ -13,7 +13,7 @@ use super::directory::{CLEAN, FileHeader, MANIFEST, Named, read_file, wal_name};
 use super::failure::{Defect, During, Failure, OpenError, Operation};
 use super::flush::Summary;
 use super::frame::{Cursor, FileKind, Frame, FrameHeader};
-use super::manifest::{Change, Manifest, State};
+use super::manifest::{Change, Manifest, PackInfo, State};
 use super::options::Options;
 use super::pack::Pack;
 use super::position::{LogId, Lsn, Offset};
@@ -111,7 +111,7 @@ impl<F: VfsFile> Image<F> {
             return if lost { Err(OpenError::Missing { file: MANIFEST.to_owned() }) } else { Ok(None) };
         }
         let manifest = Manifest::decode(&read_named(vfs, dir, MANIFEST)?)?;
-        let mut image = Self::of_manifest(vfs, dir, manifest)?;
+        let mut image = Self::of_manifest(vfs, dir, manifest, |_, error| Err(error))?;
         image.orphans = image.find_orphans(&named);
         let clean = read_clean(vfs, dir, &named, image.identity);
         let wals = named.iter().filter_map(|(kind, _)| if let Named::Wal(number) = kind { Some(*number) } else { None });
@@ -126,7 +126,12 @@ impl<F: VfsFile> Image<F> {
     }
 
     /// The manifest's logs and packs.
-    fn of_manifest<V: Vfs<File = F>>(vfs: &V, dir: &Path, manifest: Manifest) -> Result<Self, OpenError> {
+    pub(super) fn of_manifest<V: Vfs<File = F>>(
+        vfs: &V,
+        dir: &Path,
+        manifest: Manifest,
+        mut unreadable: impl FnMut(&PackInfo, OpenError) -> Result<(), OpenError>,
+    ) -> Result<Self, OpenError> {
         let Manifest { header, state } = manifest;
         let mut logs = BTreeMap::new();
         for (id, row) in &state.logs {
@@ -140,7 +145,13 @@ impl<F: VfsFile> Image<F> {
         }
         let mut packs = BTreeMap::new();
         for info in state.packs.values() {
-            let pack = Arc::new(Pack::open(vfs, dir, *info, header.identity)?);
+            let pack = match Pack::open(vfs, dir, *info, header.identity) {
+                Ok(pack) => Arc::new(pack),
+                Err(error) => {
+                    unreadable(info, error)?;
+                    continue;
+                }
+            };
             for (row, content) in pack.rows().iter().enumerate() {
                 let log = logs.get_mut(&content.log).filter(|log| log.view.trimmed < content.last);
                 match log {
@@ -185,7 +196,7 @@ impl<F: VfsFile> Image<F> {
     }
 
     /// Replays the write-ahead logs, which have to follow one another without a gap.
-    fn replay<V: Vfs<File = F>>(
+    pub(super) fn replay<V: Vfs<File = F>>(
         &mut self,
         vfs: &V,
         dir: &Path,
@@ -200,30 +211,14 @@ impl<F: VfsFile> Image<F> {
             return Err(missing(gap));
         }
         let mut replay = Replay { image: self, options, open: None };
-        let mut file = match wals.first() {
-            Some(number) => Some(open_wal(vfs, dir, *number, replay.image.identity)?),
-            None => None,
-        };
-        while let Some(mut current) = file {
-            let number = current.header.number;
-            let next = if number < last { Some(open_wal(vfs, dir, number + 1, replay.image.identity)?) } else { None };
-            let continued = match &next {
-                Some(next) => {
-                    let previous = previous(&next.header).filter(|previous| previous.number == number);
-                    Some(previous.ok_or_else(|| corrupt(&next.name, 0, Defect::Meaning))?.end)
-                }
-                None => None,
-            };
-            let clean = clean.filter(|clean| clean.wal == number).map(|clean| clean.end);
-            replay.file(&mut current, continued, clean)?;
-            file = next;
-        }
+        let replayed = replay.files(vfs, dir, wals, last, clean);
+        // Also if a file is damaged: what stands then is the state at the last commit before the damage.
         let open = replay.drop_open();
         if let Some(tail) = &mut self.tail {
             tail.open = open;
         }
         self.next_wal = if wals.is_empty() { first } else { last + 1 };
-        Ok(())
+        replayed
     }
 }
 
@@ -249,6 +244,35 @@ struct Replay<'a, F> {
 }
 
 impl<F: VfsFile> Replay<'_, F> {
+    fn files<V: Vfs<File = F>>(
+        &mut self,
+        vfs: &V,
+        dir: &Path,
+        wals: &BTreeSet<u64>,
+        last: u64,
+        clean: Option<Clean>,
+    ) -> Result<(), OpenError> {
+        let mut file = match wals.first() {
+            Some(number) => Some(open_wal(vfs, dir, *number, self.image.identity)?),
+            None => None,
+        };
+        while let Some(mut current) = file {
+            let number = current.header.number;
+            let next = if number < last { Some(open_wal(vfs, dir, number + 1, self.image.identity)?) } else { None };
+            let continued = match &next {
+                Some(next) => {
+                    let previous = previous(&next.header).filter(|previous| previous.number == number);
+                    Some(previous.ok_or_else(|| corrupt(&next.name, 0, Defect::Meaning))?.end)
+                }
+                None => None,
+            };
+            let clean = clean.filter(|clean| clean.wal == number).map(|clean| clean.end);
+            self.file(&mut current, continued, clean)?;
+            file = next;
+        }
+        Ok(())
+    }
+
     /// Applies one file. `continued`: where the next file says that this one ends; `clean`: where a drain says so.
     fn file(&mut self, file: &mut Window<F>, continued: Option<u64>, clean: Option<u64>) -> Result<(), OpenError> {
         let mut known = born_length(&file.header).max(continued.unwrap_or(0)).max(clean.unwrap_or(0));
@@ -473,7 +497,7 @@ fn push_piece(writer: &mut Option<BlockWriter>, piece: &[u8]) {
 
 /// What a clean mark says.
 #[derive(Clone, Copy)]
-struct Clean {
+pub(super) struct Clean {
     wal: u64,
     end: u64,
 }
@@ -487,7 +511,7 @@ fn read_clean<V: Vfs>(vfs: &V, dir: &Path, named: &[(Named, String)], identity: 
     Some(Clean { wal, end })
 }
 
-fn read_named<V: Vfs>(vfs: &V, dir: &Path, name: &str) -> Result<Vec<u8>, OpenError> {
+pub(super) fn read_named<V: Vfs>(vfs: &V, dir: &Path, name: &str) -> Result<Vec<u8>, OpenError> {
     let file = vfs.open(&dir.join(name)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => OpenError::Missing { file: name.to_owned() },
         _ => OpenError::Io(Failure::new(Operation::Open, &error)),

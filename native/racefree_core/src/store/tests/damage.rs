@@ -236,3 +236,32 @@ fn a_read_that_fails_is_an_error_and_not_a_short_page() {
     disk.failing().reads.store(false, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(log.read(&everything(), Level::Visible).unwrap().records.len() as u64, last);
 }
+
+#[test]
+fn salvage_copies_what_is_good_and_says_what_is_lost() {
+    let to = Path::new("/salvaged");
+    let (disk, last) = sample();
+    let everything_good = salvage(&disk, dir(), to, &small()).unwrap();
+    assert_eq!((everything_good.lsn, everything_good.records, everything_good.lost.len()), (last, last, 0));
+
+    // One record in a pack, and the write-ahead log from its second batch on.
+    let (disk, _) = sample();
+    let pack = disk.names().into_iter().find(|name| name.ends_with(".pack")).unwrap();
+    disk.edit(&pack, |bytes| bytes[HEADER_BYTES + 5 * 124 + 50] ^= 1);
+    let wal = disk.last(".wal");
+    disk.edit(&wal, |bytes| bytes[HEADER_BYTES + 40..HEADER_BYTES + 60].fill(0));
+    assert!(matches!(refusal(&disk), OpenError::Corrupt { .. }));
+    let before: Vec<_> = disk.names().iter().map(|name| disk.bytes(name)).collect();
+    let report = salvage(&disk, dir(), to, &small()).unwrap();
+    assert_eq!(before, disk.names().iter().map(|name| disk.bytes(name)).collect::<Vec<_>>(), "the damaged store is left as it is");
+    assert_eq!(report.damage, [OpenError::Corrupt { file: wal, offset: HEADER_BYTES as u64 + 40, defect: Defect::Checksum }]);
+    let [loss] = &*report.lost else { panic!("{:?}", report.lost) };
+    assert_eq!((&*loss.key, loss.after), (&b"log"[..], at(5, 0)));
+    let Opened { store, .. } = Store::open(disk.clone(), to, small(), Box::new(Stopped)).unwrap();
+    let found = read_all(&store.find(b"log").unwrap().reader(Level::Durable).unwrap());
+    assert_eq!(store.durable_lsn(), report.lsn);
+    let kept = |lsn: &Lsn| at(*lsn, 0) <= loss.after || at(*lsn, 0) >= loss.before;
+    assert_eq!(found, (1..=report.lsn).filter(kept).map(|lsn| (at(lsn, 0), vec![lsn as u8; 100])).collect::<Vec<_>>());
+    assert!(found.len() >= 5 && store.verify().unwrap().problems.is_empty());
+    assert!(matches!(salvage(&disk, dir(), to, &small()), Err(OpenError::Foreign { .. })));
+}
