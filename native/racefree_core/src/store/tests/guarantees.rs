@@ -39,7 +39,7 @@ fn assert_mixed(stepped: &Stepped, lsn: Lsn) {
 fn a1_reads_miss_nothing_between_any_two_background_steps() {
     let disk = MemoryDisk::default();
     let mut stepped = open(&disk, small());
-    for lsn in 1..=220 {
+    for lsn in 1..=rounds(220) {
         mixed(&stepped, lsn);
         for turn in 0..lsn % 4 {
             let _ = if (lsn + turn) % 2 == 0 { stepped.flusher.step() } else { stepped.keeper.step() };
@@ -47,14 +47,14 @@ fn a1_reads_miss_nothing_between_any_two_background_steps() {
         }
     }
     stepped.settle();
-    assert_mixed(&stepped, 220);
+    assert_mixed(&stepped, rounds(220));
     let info = stepped.store.info();
     assert!(info.pack_files >= 1 && info.pack_files < 12, "{info:?}");
 }
 
 #[test]
 fn a1_a2_readers_on_threads_see_every_record_once_in_order() {
-    const LAST: Lsn = 1500;
+    const LAST: Lsn = rounds(1500);
     let disk = MemoryDisk::default();
     let Stepped { store, mut flusher, mut keeper, .. } = open(&disk, small());
     let done = AtomicBool::new(false);
@@ -183,7 +183,7 @@ fn a5_a6_a15_after_a_power_loss_at_any_step_all_logs_stand_at_one_announced_tran
     let disk = MemoryDisk::default();
     let mut stepped = open(&disk, small());
     let mut announced = 0;
-    for lsn in 1..=150 {
+    for lsn in 1..=rounds(150) {
         mixed(&stepped, lsn);
         let _ = if lsn % 3 == 0 { stepped.keeper.step() } else { stepped.flusher.step() };
         let durable = stepped.store.durable_lsn();
@@ -205,7 +205,7 @@ fn a7_what_is_uncommitted_or_aborted_is_never_visible() {
     let log = stepped.store.log(b"log").unwrap();
     let lease = log.lease().unwrap();
     let mut expected = Vec::new();
-    for lsn in 1..=200 {
+    for lsn in 1..=rounds(200) {
         let wrong = [Record { op: None, payload: &[0xEE; 90] }; 3];
         lease.append(lsn, &wrong, Some(b"wrong")).unwrap();
         assert_eq!(stepped.all(b"log", Level::Visible), expected);
@@ -330,7 +330,7 @@ fn a10_after_a_failed_step_nothing_is_reported_durable_any_more() {
 
 #[test]
 fn a11_a_snapshot_holds_all_or_none_of_each_transaction() {
-    const LAST: Lsn = 1000;
+    const LAST: Lsn = rounds(1000);
     let disk = MemoryDisk::default();
     let Stepped { store, mut flusher, mut keeper, .. } = open(&disk, small());
     let logs: Vec<_> = (0..4_u8).map(|key| store.log(&[key]).unwrap()).collect();

@@ -8,6 +8,8 @@ mod guarantees;
 mod loom;
 mod memory_disk;
 #[cfg(not(loom))]
+mod pieces;
+#[cfg(not(loom))]
 mod sequential;
 
 use super::*;
@@ -34,6 +36,11 @@ impl Clock for Stopped {
 
 pub(crate) fn dir() -> &'static Path {
     Path::new("/store")
+}
+
+/// How often to do something: less under Miri, which is some hundred times slower.
+pub(crate) const fn rounds(full: Lsn) -> Lsn {
+    if cfg!(miri) { full / 4 } else { full }
 }
 
 /// Limits so small that a few records roll the log over.
