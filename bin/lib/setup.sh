@@ -119,6 +119,16 @@ install_report_tools() {
     cp "$wanted/package-lock.json" "$installed"
 }
 
+# The tests of the language server run in real editors.
+need_editors() {
+    missing=
+    has nvim || missing="$missing neovim"
+    # Of all that Emacs brings in its packages, the language client is one that a system may lack.
+    emacs --batch --no-init-file --eval "(progn (require 'package) (package-initialize) (require 'eglot))" >/dev/null 2>&1 ||
+        missing="$missing emacs-nox elpa-eglot"
+    [ -z "$missing" ] || install_packages "Neovim and Emacs with eglot" "${missing# }" "neovim emacs"
+}
+
 # install_packages WHAT APT-NAMES BREW-NAMES: says what it does, or why it can't and what to install.
 install_packages() {
     by_hand="missing: $1; install by hand (Debian, Ubuntu: $2; Homebrew: $3)"
@@ -174,11 +184,8 @@ build_linter() {
     linter=$root/target/release/racefree
 }
 
-# The libraries for the BEAM. Mix builds them too, but tests should not wait for that, and elsewhere there may be no cargo.
-build_libraries() {
-    # One by one, as mix does: together, the crates that they share would be built with what either wants of them.
-    for library in racefree_nif racefree_lint_nif; do
-        cargo build --release --package "$library" --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
-            fail "the library $library could not be built; what cargo said is above"
-    done
+# The libraries of the BEAM, for who cannot build them where they are used.
+build_nif() {
+    cargo build --release --package racefree_nif --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
+        fail "the native library could not be built; what cargo said is above"
 }

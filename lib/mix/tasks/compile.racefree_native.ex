@@ -25,9 +25,6 @@ defmodule Mix.Tasks.Compile.RacefreeNative do
 
   use Mix.Task.Compiler
 
-  # For each application of an umbrella, not for the umbrella.
-  @recursive true
-
   alias Racefree.NativeBuild
 
   @impl true

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Explain(ExplainOptions),
     /// List the rules
     Rules,
+    /// Serve an editor: the language server protocol over standard input and output
+    Lsp(LspOptions),
     /// List what the analysis cannot see: files and functions it could not read, calls it cannot follow
     Coverage(CoverageOptions),
 }
@@ -130,6 +132,22 @@ pub(crate) struct ExplainOptions {
     /// Write an ExUnit test to FILE that forces the losing schedule, its steps to be filled in
     #[arg(long, value_name = "FILE")]
     pub(crate) test: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LspOptions {
+    /// The configuration [default: racefree.toml in the editor's folder or the nearest one above it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How many threads to use [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    pub(crate) threads: Option<u16>,
+    /// Neither read nor write what earlier runs left in `_build/racefree` or `.racefree`
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Some editors say so; there is no other way
+    #[arg(long, hide = true)]
+    pub(crate) stdio: bool,
 }
 
 #[derive(Debug, Args)]

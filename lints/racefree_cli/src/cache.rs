@@ -18,7 +18,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use racefree_analysis::{FileKey, Memory};
@@ -48,6 +48,15 @@ const PROGRAMS_MAX: usize = 4;
 pub(crate) struct Cache {
     folder: PathBuf,
     name: String,
+}
+
+/// What had to be done anew since the cache was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// How much text was parsed.
+    pub(crate) parsed_bytes: usize,
+    /// How many functions were evaluated.
+    pub(crate) evaluated: usize,
 }
 
 /// What was found there.
@@ -81,6 +90,10 @@ impl Cache {
         Self { folder, name: format!("{:016x}.cache", hash.digest()) }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn load(&self) -> Option<Found> {
         let file = File::open(self.folder.join(&self.name)).ok()?;
         let length = file.metadata().ok()?.len();
@@ -92,14 +105,16 @@ impl Cache {
         read(bytes)
     }
 
-    /// Writes the cache, as far as that is worth while. A failure leaves the next run with more to do, and that is all.
-    pub(crate) fn save(&self, sources: &Sources, memory: &Memory, models: u128) {
+    /// Writes the cache, as far as that is worth while, and says whether it was. A failure leaves the next run with more to do, and that is all.
+    pub(crate) fn save(&self, sources: &Sources, memory: &Memory, models: u128, work: Work) -> bool {
         let bytes_all = sources.texts.iter().map(|source| source.text.len()).sum::<usize>();
         let functions = sources.files.iter().flat_map(|file| &file.modules).map(|module| module.functions.len()).sum::<usize>();
-        let is_stale = sources.parsed_bytes * RENEWAL_SHARE > bytes_all || memory.evaluated() * RENEWAL_SHARE > functions;
-        if bytes_all >= SOURCE_BYTES_MIN && is_stale {
+        let is_stale = work.parsed_bytes * RENEWAL_SHARE > bytes_all || work.evaluated * RENEWAL_SHARE > functions;
+        let is_due = bytes_all >= SOURCE_BYTES_MIN && is_stale;
+        if is_due {
             drop(self.write(&written(sources, memory, models)));
         }
+        is_due
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {

@@ -1,12 +1,10 @@
 //! Which lines a change touches, asked of git: for `--diff REF` and `--staged`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
-use crate::children;
 use crate::failure::Failure;
 
 /// The touched lines of each file, by its canonical path.
@@ -114,8 +112,7 @@ impl Repository {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> Result<Output, Failure> {
-    let all: Vec<&OsStr> = [OsStr::new("-C"), folder.as_os_str()].into_iter().chain(arguments.iter().map(OsStr::new)).collect();
-    let run = children::output("git", &all, &[("GIT_OPTIONAL_LOCKS", "0")]);
+    let run = Command::new("git").arg("-C").arg(folder).args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output();
     run.map_err(|error| Failure::CouldNotRun(format!("cannot run git: {error}")))
 }
 

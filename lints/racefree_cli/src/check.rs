@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use racefree_analysis::Program;
@@ -17,7 +18,6 @@ use crate::baseline::{Baseline, Entry};
 use crate::failure::{Failure, Status};
 use crate::files::Kind;
 use crate::fix;
-use crate::held::Held;
 use crate::output;
 use crate::progress::Progress;
 use crate::selection;
@@ -54,7 +54,8 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
     let settings = Settings::for_check(options, surroundings)?;
     output::check(&options.output)?;
     let baseline = settings.baseline.as_deref().map(known_findings).transpose()?;
-    let mut session = Held::new(Session::open(&settings)?, surroundings);
+    // The process is about to end: giving back a large program piece by piece would take longer than some stages.
+    let mut session = ManuallyDrop::new(Session::open(&settings)?);
     let (mut sources, mut outcome) = examine(&mut session, &settings, baseline.as_ref(), &Progress::new(surroundings))?;
     let mut fixed = 0;
     for _round in 0..if options.fix { FIX_ROUNDS_MAX } else { 0 } {
@@ -64,10 +65,9 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
             break;
         }
         fixed += made;
-        session.keep(sources);
+        session.keep(ManuallyDrop::into_inner(sources));
         (sources, outcome) = examine(&mut session, &settings, baseline.as_ref(), &Progress::new(surroundings))?;
     }
-    let sources = Held::new(sources, surroundings);
     let mut summary = sources.summary();
     summary.hidden = outcome.hidden;
     summary.fixed = fixed;
@@ -89,18 +89,21 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
     output::write(&report, options.format, &options.output, wish, surroundings, out)?;
     // The report first: nobody waits for the next run's sake.
     out.flush()?;
-    session.save(&settings, &sources);
+    // Texts that are not on the disk are of no use to another run.
+    if settings.input.overlay.is_empty() {
+        session.save(&settings, &sources);
+    }
     let fails = findings.iter().any(|finding| finding.tier <= settings.tiers.failing);
     Ok(if fails { Status::Findings } else { Status::Clean })
 }
 
 /// One look at the program: what is found, without what the baseline knows and what lies away from the change.
-pub(crate) fn examine(
+fn examine(
     session: &mut Session,
     settings: &Settings,
     baseline: Option<&Baseline>,
     progress: &Progress,
-) -> Result<(Sources, Outcome), Failure> {
+) -> Result<(ManuallyDrop<Sources>, Outcome), Failure> {
     let (mut sources, mut outcome) = session.run(settings, progress, |sources, program| judge(sources, program, settings))?;
     if let (Some(baseline), Some(path)) = (baseline, &settings.baseline) {
         let known = baseline.fingerprints();
@@ -122,9 +125,8 @@ pub(crate) fn baseline(options: &BaselineOptions, surroundings: &Surroundings, o
     let settings = Settings::for_baseline(options, surroundings)?;
     let Some(path) = &settings.baseline else { return Ok(Status::Clean) };
     let before = Baseline::load(path)?;
-    let mut session = Held::new(Session::open(&settings)?, surroundings);
+    let mut session = ManuallyDrop::new(Session::open(&settings)?);
     let (sources, outcome) = session.run(&settings, &Progress::new(surroundings), |sources, program| judge(sources, program, &settings))?;
-    let sources = Held::new(sources, surroundings);
     let entries = outcome.shown.iter().map(|named| entry(&sources, named)).collect();
     let shown = path.strip_prefix("./").unwrap_or(path).display();
     match before {
@@ -162,7 +164,7 @@ fn are(count: usize) -> String {
 }
 
 /// The findings to show, and how many others there are.
-fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
+pub(crate) fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
     let selection = &settings.selection;
     let found = racefree_rules::check(program, |rule| selection.includes(rule.id));
     let comments = Comments {
@@ -198,7 +200,7 @@ fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
 }
 
 /// Where a finding is, and the steps that lead to it.
-fn places(finding: &Finding) -> impl Iterator<Item = &Place> {
+pub(crate) fn places(finding: &Finding) -> impl Iterator<Item = &Place> {
     finding.trace.iter().filter_map(|step| step.place.as_ref()).chain([&finding.place])
 }
 

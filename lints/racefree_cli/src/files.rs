@@ -92,7 +92,8 @@ fn lay_over(input: &Input, base: &Base, listing: &mut Listing) {
     for file in &mut listing.files {
         file.given = fs::canonicalize(&file.path).ok().and_then(|path| waiting.remove(&path));
     }
-    if let Some((path, text)) = input.unlisted.as_ref().and_then(|path| waiting.remove_entry(path)) {
+    for path in &input.unlisted {
+        let Some((path, text)) = waiting.remove_entry(path) else { continue };
         let folder = fs::canonicalize(base.folder).unwrap_or_else(|_| base.folder.to_path_buf());
         let name = Base { folder: &folder }.name(&path);
         listing.files.push(SourceFile { name, path, kind: Kind::Code, given: Some(text) });

@@ -10,15 +10,14 @@ mod baseline;
 mod cache;
 mod changes;
 mod check;
-mod children;
 mod config;
 mod coverage;
 pub mod crash;
+mod editor;
 mod explain;
 mod failure;
 mod files;
 mod fix;
-mod held;
 mod output;
 mod pages;
 mod progress;
@@ -31,12 +30,12 @@ mod stock;
 mod surroundings;
 
 pub use failure::Status;
-pub use surroundings::{Afterwards, Stdin, Surroundings};
+pub use surroundings::{Stdin, Surroundings};
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use arguments::{Arguments, Colour, Command};
 use failure::Failure;
@@ -55,17 +54,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, surroundings: &Surroun
     }
 }
 
-/// Whether `word` is one of the commands, such as `check`.
-pub fn is_command(word: &OsStr) -> bool {
-    Arguments::command().find_subcommand(word).is_some()
-}
-
 fn execute(arguments: &Arguments, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {
     match &arguments.command {
         Command::Check(options) => check::run(options, arguments.color, surroundings, out),
         Command::Baseline(options) => check::baseline(options, surroundings, out),
         Command::Coverage(options) => coverage::run(options, surroundings, out),
         Command::Explain(options) => explain::run(options, arguments.color, surroundings, out),
+        Command::Lsp(options) => editor::run(options, surroundings, out),
         Command::Rules => pages::rules(out),
     }
 }

@@ -39,6 +39,11 @@ impl Progress {
         Self { state, painter }
     }
 
+    /// Shown to nobody.
+    pub(crate) fn none() -> Self {
+        Self { state: Arc::default(), painter: None }
+    }
+
     /// Begins a stage of `total` pieces of work; of none when they cannot be counted.
     pub(crate) fn stage(&self, name: &'static str, total: usize) {
         self.state.done.store(0, Ordering::Relaxed);

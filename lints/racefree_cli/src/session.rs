@@ -1,10 +1,12 @@
 //! One program, analysed once or again and again: what is kept from one run to the next, in this process and on the disk.
 
+use std::mem::ManuallyDrop;
+
 use racefree_analysis::{Memory, Program};
 use racefree_models::Models;
 use rayon::ThreadPool;
 
-use crate::cache::{Cache, Past};
+use crate::cache::{Cache, Past, Work};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -20,6 +22,8 @@ pub(crate) struct Session {
     /// The memory of another process.
     past: Option<Past>,
     cache: Option<Cache>,
+    /// Done since the cache was written.
+    work: Work,
 }
 
 impl Session {
@@ -31,7 +35,7 @@ impl Session {
             Some(found) => (found.stock, Some(found.past)),
             None => (Stock::default(), None),
         };
-        Ok(Self { pool, models: None, stock, memory: Memory::default(), past, cache })
+        Ok(Self { pool, models: None, stock, memory: Memory::default(), past, cache, work: Work::default() })
     }
 
     /// Reads the sources and hands the finished program to `judge`.
@@ -40,21 +44,39 @@ impl Session {
         settings: &Settings,
         progress: &Progress,
         judge: impl FnOnce(&Sources, &Program<'_>) -> T + Send,
-    ) -> Result<(Sources, T), Failure> {
+    ) -> Result<(ManuallyDrop<Sources>, T), Failure> {
         let (pool, stock) = (&self.pool, &self.stock);
         let read = || sources::read(&settings.input, stock, pool, progress);
         let (sources, models) = pool.install(|| rayon::join(read, || self.models.take().map_or_else(|| settings.models(), Ok)));
-        let (sources, models) = (sources?, self.models.insert(models?));
+        let sources = ManuallyDrop::new(sources?);
+        self.models = Some(models?);
         progress.stage("looking for races", 0);
+        let judged = self.analyse(settings, &sources, judge)?;
+        Ok((sources, judged))
+    }
+
+    /// Hands the program that `sources` are to `judge`.
+    pub(crate) fn analyse<T: Send>(
+        &mut self,
+        settings: &Settings,
+        sources: &Sources,
+        judge: impl FnOnce(&Sources, &Program<'_>) -> T + Send,
+    ) -> Result<T, Failure> {
+        let models = match self.models.take() {
+            Some(models) => self.models.insert(models),
+            None => self.models.insert(settings.models()?),
+        };
         let (memory, past) = (&mut self.memory, self.past.take());
-        let judged = pool.install(|| {
+        let judged = self.pool.install(|| {
             if let Some(known) = past.and_then(|past| past.memory(&sources.keys, models, settings.models_digest())) {
                 *memory = known;
             }
             let program = Program::again(&sources.files, &sources.keys, models, memory);
-            judge(&sources, &program)
+            judge(sources, &program)
         });
-        Ok((sources, judged))
+        self.work.parsed_bytes += sources.parsed_bytes;
+        self.work.evaluated += self.memory.evaluated();
+        Ok(judged)
     }
 
     /// Takes the sources of the last run back, to parse anew only what is no longer the same.
@@ -63,10 +85,11 @@ impl Session {
     }
 
     /// Leaves the next process what this run has found out.
-    pub(crate) fn save(&self, settings: &Settings, sources: &Sources) {
-        // Texts that are not on the disk are of no use to anybody else.
-        if let Some(cache) = self.cache.as_ref().filter(|_| settings.input.overlay.is_empty()) {
-            cache.save(sources, &self.memory, settings.models_digest());
+    pub(crate) fn save(&mut self, settings: &Settings, sources: &Sources) {
+        if let Some(cache) = &self.cache
+            && cache.save(sources, &self.memory, settings.models_digest(), self.work)
+        {
+            self.work = Work::default();
         }
     }
 }
@@ -92,7 +115,7 @@ mod tests {
         let (sources, ()) = session.run(settings, &progress, |_, _| ()).unwrap();
         session.save(settings, &sources);
         let work = (sources.parsed_bytes, session.memory.evaluated());
-        session.keep(sources);
+        session.keep(ManuallyDrop::into_inner(sources));
         work
     }
 

@@ -10,7 +10,7 @@ use racefree_models::{Document, Models};
 use racefree_rules::Tier;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::arguments::{BaselineOptions, CheckOptions, InputOptions, ScopeOptions, TierName};
+use crate::arguments::{BaselineOptions, CheckOptions, InputOptions, LspOptions, ScopeOptions, TierName};
 use crate::baseline;
 use crate::changes::{Changes, Repository};
 use crate::config::{CheckSection, Config};
@@ -30,7 +30,7 @@ pub(crate) struct Input {
     /// Texts that take the place of files', by canonical path.
     pub(crate) overlay: BTreeMap<PathBuf, Vec<u8>>,
     /// One of them is part of the program wherever it lies, and whether it is on the disk or not.
-    pub(crate) unlisted: Option<PathBuf>,
+    pub(crate) unlisted: Vec<PathBuf>,
 }
 
 /// Which findings to show, by what they touch.
@@ -70,14 +70,10 @@ impl Input {
         let (paths, base) = match (options.paths.as_slice(), &config.folder, &config.check.paths) {
             ([], Some(folder), Some(paths)) => (paths.iter().map(|path| folder.join(path)).collect(), folder.clone()),
             ([], _, _) => (vec![PathBuf::from(".")], PathBuf::from(".")),
-            // A project that is named is the project one stands in.
-            ([named], Some(folder), Some(paths)) if is_same(named, folder) => {
-                (paths.iter().map(|path| named.join(path)).collect(), named.clone())
-            }
             ([folder], _, _) if folder.is_dir() => (vec![folder.clone()], folder.clone()),
             (paths, _, _) => (paths.to_vec(), surroundings.current_dir.clone()),
         };
-        Ok(Self { paths, base, excluded: excluded(config)?, overlay: BTreeMap::new(), unlisted: None })
+        Ok(Self { paths, base, excluded: excluded(config)?, overlay: BTreeMap::new(), unlisted: Vec::new() })
     }
 
     /// The configuration that speaks of `options`' paths.
@@ -88,10 +84,6 @@ impl Input {
         };
         Config::find(options.config.as_deref(), folder)
     }
-}
-
-fn is_same(one: &Path, other: &Path) -> bool {
-    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The patterns of the configuration, relative to its folder.
@@ -120,6 +112,17 @@ impl Settings {
         Ok(settings)
     }
 
+    /// For a folder that an editor has opened.
+    pub(crate) fn for_editor(folder: &Path, options: &LspOptions) -> Result<Self, Failure> {
+        let LspOptions { config: named, threads, no_cache, stdio: _ } = options;
+        let config = Config::find(named.as_deref(), folder)?;
+        let paths = config.check.paths.as_ref().zip(config.folder.as_ref()).map(|(paths, base)| paths.iter().map(|path| base.join(path)));
+        let paths: Vec<PathBuf> = paths.map_or_else(|| vec![folder.to_path_buf()], Iterator::collect);
+        let base = config.folder.clone().unwrap_or_else(|| folder.to_path_buf());
+        let input = Input { paths, base, excluded: excluded(&config)?, overlay: BTreeMap::new(), unlisted: Vec::new() };
+        Self::of(input, config, (*threads, *no_cache), (None, None))
+    }
+
     pub(crate) fn for_baseline(options: &BaselineOptions, surroundings: &Surroundings) -> Result<Self, Failure> {
         let config = Input::config(&options.input, surroundings)?;
         let mut settings = Self::new(&options.input, config, surroundings, None, None)?;
@@ -136,14 +139,23 @@ impl Settings {
         fail_on: Option<TierName>,
     ) -> Result<Self, Failure> {
         let input = Input::new(options, &config, surroundings)?;
+        Self::of(input, config, (options.threads, options.no_cache), (tier, fail_on))
+    }
+
+    fn of(
+        input: Input,
+        config: Config,
+        (threads, no_cache): (Option<u16>, bool),
+        (tier, fail_on): (Option<TierName>, Option<TierName>),
+    ) -> Result<Self, Failure> {
         let tiers = Tiers::new(&config.check, tier, fail_on)?;
         let selection = Selection::new(&config.check.only(), &config.check.except())?;
         let baseline = config.check.baseline.as_ref().map(|path| config.folder.as_deref().unwrap_or(Path::new(".")).join(path));
         let include_tests = config.check.include_tests;
         Ok(Self {
             input,
-            threads: options.threads,
-            is_cached: !options.no_cache,
+            threads,
+            is_cached: !no_cache,
             scope: Scope::Everything,
             tiers,
             selection,
@@ -164,7 +176,7 @@ impl Settings {
         } else if let Some(file) = &options.stdin_filename {
             let path = canonical(file, &surroundings.current_dir);
             self.input.overlay.insert(path.clone(), standard_input(&surroundings.stdin)?);
-            self.input.unlisted = Some(path.clone());
+            self.input.unlisted.push(path.clone());
             self.scope = Scope::File(path);
         }
         Ok(())
@@ -191,7 +203,7 @@ pub(crate) fn project_models(own: Document) -> Result<Models, Failure> {
 }
 
 /// A path that may not exist yet: its folder made canonical, and its name.
-fn canonical(file: &Path, current_dir: &Path) -> PathBuf {
+pub(crate) fn canonical(file: &Path, current_dir: &Path) -> PathBuf {
     let file = current_dir.join(file);
     fs::canonicalize(&file).unwrap_or_else(|_| match (file.parent().map(fs::canonicalize), file.file_name()) {
         (Some(Ok(folder)), Some(name)) => folder.join(name),

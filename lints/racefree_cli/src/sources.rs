@@ -1,5 +1,6 @@
 //! Reads and parses the program's files on all threads. Whatever the bytes are, the file is analysed or listed as a problem.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -90,12 +91,55 @@ pub(crate) fn read(input: &Input, stock: &Stock, pool: &ThreadPool, progress: &P
             sources.files.push(core);
         }
     }
-    let start = |problem: &Problem| problem.place.map(|place| place.span.start);
-    sources.problems.sort_by(|a, b| (&a.path, start(a), &a.message).cmp(&(&b.path, start(b), &b.message)));
+    sources.sort_problems();
     Ok(sources)
 }
 
 impl Sources {
+    /// The same with the texts of `open` documents, by canonical path; `None` when one of them is none of these files.
+    pub(crate) fn updated(mut self, open: &BTreeMap<PathBuf, Arc<String>>) -> Option<Self> {
+        self.parsed_bytes = 0;
+        let mut parser = None;
+        for (path, text) in open {
+            let index = self.paths.iter().position(|known| known == path)?;
+            let source = self.texts.get(index)?;
+            if source.text != **text {
+                let (parser, watch) = parser.get_or_insert_with(watched_parser);
+                watch.restart();
+                let given = Some(text.as_bytes().to_vec());
+                let kind = *self.kinds.get(index)?;
+                let file = SourceFile { name: source.path.clone(), path: path.clone(), kind, given };
+                let loaded = load_one(&file, &Stock::default(), parser);
+                self.replace(index, kind, loaded)?;
+            }
+        }
+        Some(self)
+    }
+
+    /// Puts a file in the place of an older one; `None` when there is nothing of it to analyse.
+    fn replace(&mut self, index: usize, kind: Kind, loaded: Loaded) -> Option<()> {
+        let (source, Parsed { digest, file, problems }) = loaded.content?;
+        let id = FileId(index as u32);
+        self.problems.retain(|problem| problem.path != source.path);
+        self.problems.extend(loaded.problems.into_iter().map(|(span, message)| Problem {
+            path: source.path.clone(),
+            place: span.map(|span| Place { file: id, span }),
+            message,
+        }));
+        self.sort_problems();
+        self.parsed_bytes += source.text.len();
+        self.keys.get_mut(index)?.content = digest;
+        *self.parse_problems.get_mut(index)? = problems;
+        *self.files.get_mut(index)? = core::File { is_test: kind == Kind::Test, ..file };
+        *self.texts.get_mut(index)? = source;
+        Some(())
+    }
+
+    fn sort_problems(&mut self) {
+        let start = |problem: &Problem| problem.place.map(|place| place.span.start);
+        self.problems.sort_by(|a, b| (&a.path, start(a), &a.message).cmp(&(&b.path, start(b), &b.message)));
+    }
+
     /// What was parsed, for another run.
     pub(crate) fn into_stock(self) -> Stock {
         let parts = self.keys.into_iter().zip(self.files).zip(self.parse_problems);

@@ -8,7 +8,7 @@ use racefree_syntax::span::{LineIndex, Position};
 use serde::Serialize;
 
 /// A file of the program.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
     /// Relative to the project root, with forward slashes.
     pub path: String,
