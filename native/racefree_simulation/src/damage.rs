@@ -32,7 +32,7 @@ const DAMAGES: [Damage; 8] =
 /// Damages the disk of `machine`, which is a fork that nobody needs afterwards, and judges what opening it says.
 pub fn check(machine: &Machine, oracle: &Oracle, options: &Options, rng: &mut Rng) -> Verdict {
     machine.set_rates(FaultRates::default());
-    let damage = if rng.bool() { Damage::FlipBit } else { DAMAGES[rng.usize(0..DAMAGES.len())] };
+    let damage = if rng.u8(0..3) == 0 { Damage::FlipBit } else { DAMAGES[rng.usize(0..DAMAGES.len())] };
     let newest_log = machine.image().into_keys().filter(|path| path.extension().is_some_and(|kind| kind == "wal")).next_back();
     let Some(place) = inflict(machine, damage, rng) else { return Ok(()) };
     // Nothing older names the newest log until the manifest does.
@@ -70,8 +70,9 @@ fn inflict(machine: &Machine, damage: Damage, rng: &mut Rng) -> Option<String> {
     let name = path.display().to_string();
     match damage {
         Damage::FlipBit if !bytes.is_empty() => {
-            // Headers and the first records are small, and reserved space is large.
-            let offset = if rng.bool() { rng.usize(0..bytes.len()) } else { rng.usize(0..bytes.len().min(400)) };
+            // Headers, first records and indexes are small, and reserved space is large.
+            let edge = rng.usize(0..bytes.len().min(400));
+            let offset = [rng.usize(0..bytes.len()), edge, bytes.len() - 1 - edge][rng.usize(0..3)];
             let bit = rng.u32(0..8);
             machine.flip_bit(&path, offset, bit);
             Some(format!("{name} byte {offset} bit {bit}"))
@@ -97,7 +98,9 @@ fn inflict(machine: &Machine, damage: Damage, rng: &mut Rng) -> Option<String> {
         }
         Damage::Misdirect => {
             let (from, to) = alike_places(&bytes, rng)?;
-            let length = rng.usize(8..600).min(bytes.len() - from.max(to));
+            // As far as the two are apart: with luck one record over its neighbour.
+            let length = if rng.bool() { rng.usize(8..600) } else { from.abs_diff(to) };
+            let length = length.min(bytes.len() - from.max(to));
             let mut mixed = bytes.clone();
             mixed.copy_within(from..from + length, to);
             machine.put(&path, &mixed);
@@ -117,16 +120,16 @@ fn inflict(machine: &Machine, damage: Damage, rng: &mut Rng) -> Option<String> {
     }
 }
 
-/// Two places of a file that hold the same word, and not zero: with luck two records of one kind.
+/// Two places of a file that begin alike, and not with zeros: with luck two records of one kind, neighbours even.
 fn alike_places(bytes: &[u8], rng: &mut Rng) -> Option<(usize, usize)> {
-    let words = bytes.chunks_exact(4).enumerate().filter(|(_, word)| **word != [0; 4]);
     let mut places: std::collections::BTreeMap<&[u8], Vec<usize>> = std::collections::BTreeMap::new();
-    for (index, word) in words {
-        places.entry(word).or_default().push(index * 4);
+    for (index, word) in bytes.windows(8).enumerate().filter(|(_, word)| **word != [0; 8]) {
+        places.entry(word).or_default().push(index);
     }
     places.retain(|_, places| places.len() > 1);
     let alike: Vec<Vec<usize>> = places.into_values().collect();
     let places = rng.choice(&alike)?;
-    let (from, to) = (*rng.choice(places)?, *rng.choice(places)?);
-    (from != to).then_some((from, to))
+    let index = rng.usize(1..places.len());
+    let (first, second) = (places[index - 1], places[index]);
+    Some(if rng.bool() { (first, second) } else { (second, first) })
 }

@@ -9,6 +9,7 @@ use crate::disk::{CrashKind, CrashSide, FaultRates, Lie, Machine, PlannedCrash, 
 use crate::oracle::{Oracle, StoreState, difference};
 use crate::profile::Profile;
 use fastrand::Rng;
+use racefree_core::store::planted::{self, Planted};
 use racefree_core::store::{Flusher, Keeper, OpenError, Opened, Options, Progress, RecoveryReport, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -24,6 +25,8 @@ const BACKGROUND_STEPS_MAX: u32 = 20_000;
 pub struct Settings {
     /// What the disk only pretends to do.
     pub lies: Vec<Lie>,
+    /// What the store does wrong, in builds that can have it.
+    pub planted: Option<Planted>,
     pub trace: Trace,
 }
 
@@ -83,11 +86,13 @@ pub fn run(seed: u64, settings: &Settings) -> Result<Summary, Violation> {
         machine.start_trace();
     }
     machine.set_lies(settings.lies.clone());
+    planted::plant(settings.planted);
     let mut simulation = Simulation::new(seed, machine.clone());
     let verdict =
         catch_unwind(AssertUnwindSafe(|| simulation.run())).unwrap_or_else(|panic| Err(format!("a panic: {}", panic_text(&*panic))));
     // An interrupt holds the client, and the client the machine.
     machine.set_interrupt(None);
+    planted::plant(None);
     match verdict {
         Ok(()) => Ok(simulation.summary),
         Err(problem) => Err(Violation { seed, problem, trace: machine.take_trace() }),

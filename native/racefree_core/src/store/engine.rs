@@ -5,6 +5,7 @@
 use super::failure::{Failure, Operation};
 use super::log::LogState;
 use super::options::{Clock, Options};
+use super::planted::{self, Planted};
 use super::position::{LogId, Lsn};
 use super::stage::{Memory, Stage};
 use super::vfs::Vfs;
@@ -210,6 +211,9 @@ impl<V: Vfs> Engine<V> {
 
     /// Stops the store for good: no later call reports success for what is not durable.
     pub(super) fn fail(&self, failure: Failure) {
+        if planted::has(Planted::ForgetFailure) {
+            return;
+        }
         let first = {
             let mut stage = self.stage();
             let first = stage.failure.is_none();
@@ -244,7 +248,7 @@ impl<V: Vfs> Engine<V> {
 
     /// Whether all trims and purges up to that place survive a crash.
     pub(super) fn has_durable(&self, cut_sequence: u64) -> bool {
-        self.durable_sequence.load() >= cut_sequence
+        self.durable_sequence.load() >= cut_sequence || planted::has(Planted::CutAhead)
     }
 
     pub(super) fn wake_keeper(&self) {

@@ -9,6 +9,7 @@ use super::failure::{Failure, Operation};
 use super::frame::FileKind;
 use super::manifest::Change;
 use super::options::SyncPolicy;
+use super::planted::{self, Planted};
 use super::position::{LogId, Lsn};
 use super::stage::{ENTRY_BYTES, Entry, Mode};
 use super::vfs::Vfs;
@@ -295,7 +296,9 @@ impl<V: Vfs> Flusher<V> {
                 self.in_transaction = false;
             }
             Entry::Abort { lsn } => {
-                batch.push(Kind::Abort, lsn, &[]);
+                if !planted::has(Planted::ForgetAbort) {
+                    batch.push(Kind::Abort, lsn, &[]);
+                }
                 self.summary.abort();
                 self.in_transaction = false;
             }
@@ -305,11 +308,15 @@ impl<V: Vfs> Flusher<V> {
                 self.summary.changes.push(Change::Create { log, key });
             }
             Entry::Tombstone { log } => {
-                batch.push(Kind::Tombstone, log.0, &[]);
+                if !planted::has(Planted::ForgetTombstone) {
+                    batch.push(Kind::Tombstone, log.0, &[]);
+                }
                 self.summary.changes.push(Change::Tombstone { log });
             }
             Entry::Purge { log, freed } => {
-                batch.push(Kind::Purge, log.0, &[]);
+                if !planted::has(Planted::ForgetPurge) {
+                    batch.push(Kind::Purge, log.0, &[]);
+                }
                 self.summary.changes.push(Change::Purge { log });
                 self.freed.extend(freed);
             }
@@ -326,6 +333,9 @@ impl<V: Vfs> Flusher<V> {
     fn sync(&mut self) -> Result<(), Failure> {
         let shared = Arc::clone(&self.shared);
         let from = shared.clock.now();
+        if planted::has(Planted::AnnounceBeforeSync) && self.written.lsn > self.durable.lsn {
+            shared.durable.advance(self.written.lsn);
+        }
         self.wal.sync()?;
         let now = shared.clock.now();
         self.synced_at = now;

@@ -14,6 +14,7 @@ use super::frame::Frame;
 use super::manifest::{Change, ManifestWriter, PackInfo, Position, State};
 use super::merge::{Merge, MergeStep};
 use super::pack::{Pack, PackWriter};
+use super::planted::{self, Planted};
 use super::position::{LogId, Lsn, Offset};
 use super::vfs::Vfs;
 use super::view::{Extent, Life, View};
@@ -164,7 +165,10 @@ impl<V: Vfs> Keeper<V> {
 
     /// Makes the manifest say all that the sealed logs changed, and the pack part of the logs.
     fn seal(&mut self, prepared: Prepared<V::File>) -> Result<(), Failure> {
-        let Prepared { touched, mut changes, pack, high, wal_first, next_log, .. } = prepared;
+        let Prepared { touched, mut changes, pack, high, mut wal_first, next_log, .. } = prepared;
+        if planted::has(Planted::LowerMarkEarly) {
+            wal_first += 1;
+        }
         changes.extend(pack.iter().map(|pack| Change::AddPack(pack.info)));
         let before = self.state.position;
         changes.push(Change::Position(Position {
@@ -174,6 +178,12 @@ impl<V: Vfs> Keeper<V> {
             next_log: before.next_log.max(next_log),
             next_pack: before.next_pack + 1,
         }));
+        if planted::has(Planted::RemoveLogEarly) {
+            for number in before.wal_first..wal_first {
+                self.shared.vfs.remove(&self.shared.dir.join(wal_name(number))).ok();
+            }
+            self.shared.vfs.sync_dir(&self.shared.dir).ok();
+        }
         self.manifest.append(&changes)?;
         for change in changes {
             self.state.apply(change);

@@ -19,6 +19,7 @@ mod merge;
 mod open;
 mod options;
 mod pack;
+pub mod planted;
 mod position;
 mod read;
 mod recovery;

@@ -12,6 +12,7 @@ use super::keep::Keeper;
 use super::log::LogState;
 use super::manifest::{Change, ManifestWriter, Position, State};
 use super::options::{Clock, Options};
+use super::planted::{self, Planted};
 use super::position::{LogId, Lsn};
 use super::recovery::{Image, RecoveredLog, RecoveryReport, Tail};
 use super::stage::{Appender, Mode, Stage};
@@ -126,7 +127,7 @@ struct Adopted<F> {
 
 /// Makes what was recovered the state on disk.
 fn adopt<V: Vfs>(vfs: &V, dir: &Path, options: &Options, mut image: Image<V::File>) -> Result<Adopted<V::File>, OpenError> {
-    let incarnation = image.incarnation + 1;
+    let incarnation = if planted::has(Planted::SameIncarnation) { 1 } else { image.incarnation + 1 };
     let identity = image.identity;
     let mut manifest = ManifestWriter::create(vfs, dir, identity, incarnation, 0, &image.state)?;
     match vfs.remove(&dir.join(CLEAN)) {
@@ -168,7 +169,7 @@ fn encode_tail(tail: &Tail, seed: super::frame::Seed, batch_bytes_max: usize) ->
     let mut bytes = Vec::new();
     let mut batch = Batch::new(Vec::new(), start, seed);
     let abort = tail.open.map(|lsn| (Kind::Abort, lsn, [].as_slice()));
-    for (kind, subject, body) in tail.entries().chain(abort) {
+    for (kind, subject, body) in tail.entries().chain(abort).filter(|_| !planted::has(Planted::SkipTailCopy)) {
         batch.push(kind, subject, &[body]);
         if batch.len() >= batch_bytes_max {
             bytes.append(&mut batch.finish(start, 0));

@@ -16,6 +16,7 @@ use super::frame::{Cursor, FileKind, Frame, FrameHeader};
 use super::manifest::{Change, Manifest, PackInfo, State};
 use super::options::Options;
 use super::pack::Pack;
+use super::planted::{self, Planted};
 use super::position::{LogId, Lsn, Offset};
 use super::stage::Memory;
 use super::vfs::{Vfs, VfsFile};
@@ -213,6 +214,11 @@ impl<F: VfsFile> Image<F> {
         let mut replay = Replay { image: self, options, open: None };
         let replayed = replay.files(vfs, dir, wals, last, clean);
         // Also if a file is damaged: what stands then is the state at the last commit before the damage.
+        if planted::has(Planted::KeepUncommitted)
+            && let Some(lsn) = replay.open.as_ref().map(|open| open.lsn)
+        {
+            replay.commit(lsn).ok();
+        }
         let open = replay.drop_open();
         if let Some(tail) = &mut self.tail {
             tail.open = open;
@@ -299,7 +305,10 @@ impl<F: VfsFile> Replay<'_, F> {
             }
         }
         let known = file.highest_claim(at, known)?;
-        if at < known {
+        if planted::has(Planted::TornIsCorrupt) && torn {
+            return Err(corrupt(&file.name, at, Defect::Checksum));
+        }
+        if at < known && !planted::has(Planted::CorruptIsTorn) {
             return Err(corrupt(&file.name, at, if at >= file.length() { Defect::Truncated } else { Defect::Checksum }));
         }
         self.image.wal_bytes += at;
@@ -322,6 +331,11 @@ impl<F: VfsFile> Replay<'_, F> {
             Kind::Meta => {
                 let lsn = Cursor::new(entry.body).u64().ok_or(Defect::Meaning)?;
                 let bytes = PlainArc::from(entry.body.get(8..).ok_or(Defect::Meaning)?);
+                if planted::has(Planted::MetaWithoutCommit)
+                    && let Some(found) = self.image.logs.get_mut(&log)
+                {
+                    found.view.metas = vec![Meta { lsn, bytes: PlainArc::clone(&bytes) }];
+                }
                 if self.known(log)? {
                     self.transaction(lsn)?.metas.push((log, Meta { lsn, bytes }));
                 }

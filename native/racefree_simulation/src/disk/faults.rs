@@ -55,6 +55,10 @@ pub enum Lie {
     /// Syncs of files whose name contains this.
     SyncData(String),
     SyncDir,
+    /// A full disk takes writes and reservations, and keeps nothing of them.
+    FullDisk,
+    /// Any number of processes get the same lock.
+    Lock,
 }
 
 impl Lie {

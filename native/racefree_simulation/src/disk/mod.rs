@@ -505,7 +505,7 @@ impl Vfs for Process {
                 let index = state.add_inode(Inode::default());
                 state.directory.set(path, Entry::File(index));
             }
-            if state.locks.contains_key(path) {
+            if state.locks.contains_key(path) && !state.lies.contains(&Lie::Lock) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             state.locks.insert(path.to_owned(), self.number);
@@ -579,6 +579,9 @@ impl VfsFile for OpenFile {
                 length = length.saturating_sub(growth - room);
             }
             let refusal = if growth > 0 { state.refuse_growth() } else { Ok(()) };
+            if refusal.is_err() && state.lies.contains(&Lie::FullDisk) {
+                return Ok(bytes.len());
+            }
             if length == 0 && !bytes.is_empty() {
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -602,7 +605,10 @@ impl VfsFile for OpenFile {
             if growth == 0 {
                 return Ok(());
             }
-            state.refuse_growth()?;
+            match state.refuse_growth() {
+                Err(_) if state.lies.contains(&Lie::FullDisk) => return Ok(()),
+                refusal => refusal?,
+            }
             if state.room(growth) < growth {
                 return Err(io::ErrorKind::StorageFull.into());
             }
