@@ -1,11 +1,12 @@
 defmodule Mix.Tasks.Racefree.Store do
-  @shortdoc "Looks into a store's directory: inspect, verify"
+  @shortdoc "Looks into a store's directory: inspect, verify, salvage"
 
   @moduledoc """
-  Looks into the directory of a `Racefree.Store`. Nothing is written, and the store may be running.
+  Looks into the directory of a `Racefree.Store`. Nothing in it is written, and the store may be running.
 
-      mix racefree.store inspect DIR    what is in it: transactions, logs, files
-      mix racefree.store verify DIR     read every byte, and list what is damaged
+      mix racefree.store inspect DIR        what is in it: transactions, logs, files
+      mix racefree.store verify DIR         read every byte, and list what is damaged
+      mix racefree.store salvage DIR TO     copy what is provably good of a damaged store to a new one in TO
 
   Exit status: 0 all is well, 1 something is damaged, 2 bad usage, 3 the directory cannot be read.
 
@@ -22,6 +23,10 @@ defmodule Mix.Tasks.Racefree.Store do
       {options, [command, dir], []} when command in ["inspect", "verify"] ->
         Mix.Task.run("compile")
         look(command, dir, options)
+
+      {_options, ["salvage", dir, to], []} ->
+        Mix.Task.run("compile")
+        salvage(dir, to)
 
       {_options, _arguments, [{flag, _} | _]} ->
         usage("unknown option: #{flag}")
@@ -55,7 +60,7 @@ defmodule Mix.Tasks.Racefree.Store do
     stop(
       1,
       "#{dir} is damaged: #{file} at byte #{offset} (#{defect(kind)}). A store does not open like this, so that nothing is lost silently. " <>
-        "Keep a copy of the directory before you try anything."
+        "Keep a copy of the directory; `mix racefree.store salvage` copies what is provably good to a new one."
     )
   end
 
@@ -157,6 +162,40 @@ defmodule Mix.Tasks.Racefree.Store do
 
       {:error, reason} ->
         refuse(dir, reason)
+    end
+  end
+
+  defp salvage(dir, to) do
+    unless File.dir?(dir), do: stop(3, "there is no directory #{dir}")
+
+    case Native.store_salvage(dir, to, Store.default_settings()) do
+      {:ok, report} ->
+        Mix.shell().info(
+          "#{to}: #{report.logs} logs with #{report.records} records, at transaction #{report.lsn}"
+        )
+
+        for {:error, reason} <- report.damage,
+            do: Mix.shell().error("  damaged: #{inspect(reason)}")
+
+        for {above, upto} <- report.lost_packs,
+            do:
+              Mix.shell().error(
+                "  lost: transactions above #{above}, up to #{upto}, of a file that cannot be opened"
+              )
+
+        for {key, above, below} <- report.lost,
+            do:
+              Mix.shell().error(
+                "  lost: #{inspect(Store.decode(key))} between #{inspect(above)} and #{inspect(below)}"
+              )
+
+        if report.lost != [] or report.lost_packs != [], do: exit({:shutdown, 1})
+
+      {:error, {:foreign, _file}} ->
+        stop(3, "#{to} holds a store already: salvage writes to a new directory")
+
+      {:error, reason} ->
+        stop(3, "#{dir} cannot be salvaged: #{inspect(reason)}")
     end
   end
 

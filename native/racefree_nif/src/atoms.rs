@@ -58,6 +58,9 @@ rustler::atoms! {
     janitor,
 
     // Of the store.
+    damage,
+    lost,
+    lost_packs,
     store_module = "Elixir.Racefree.Store",
     already,
     batches,

@@ -56,6 +56,39 @@ defmodule Mix.Tasks.Racefree.StoreTest do
     assert Enum.join(told()) =~ ~r/damaged: #{wal} at byte \d+ \(its checksum does not fit\)/
   end
 
+  test "salvage copies what is good of a damaged store", %{
+    dir: dir,
+    owner: owner,
+    tmp_dir: tmp_dir
+  } do
+    GenServer.stop(owner)
+    [wal | _] = dir |> File.ls!() |> Enum.filter(&String.ends_with?(&1, ".wal")) |> Enum.sort()
+    path = Path.join(dir, wal)
+    bytes = File.read!(path)
+    {at, _} = :binary.match(bytes, "b")
+    <<before::binary-size(at), _, rest::binary>> = bytes
+    File.write!(path, [before, "B", rest])
+    Process.flag(:trap_exit, true)
+
+    assert {:error, {:corrupt, ^wal, _at, :checksum}} =
+             Store.start_link(name: __MODULE__, dir: dir)
+
+    to = Path.join(tmp_dir, "salvaged")
+
+    try do
+      Task.run(["salvage", dir, to])
+    catch
+      :exit, {:shutdown, 1} -> :ok
+    end
+
+    text = Enum.join(told(), "\n")
+    assert text =~ "damaged: {:corrupt, \"#{wal}\""
+    assert {:ok, owner} = Store.start_link(name: __MODULE__, dir: to)
+    assert {:ok, _keys} = Store.keys(__MODULE__)
+    GenServer.stop(owner)
+    assert status(["salvage", dir, to]) == {:shutdown, 3}
+  end
+
   test "what cannot be done is said, with its status", %{tmp_dir: tmp_dir} do
     assert status(["inspect"]) == {:shutdown, 2}
     assert status(["inspect", "--all", tmp_dir]) == {:shutdown, 2}

@@ -517,7 +517,7 @@ pub(super) struct Clean {
 }
 
 /// The clean mark, if there is a good one. A bad one is as good as none.
-fn read_clean<V: Vfs>(vfs: &V, dir: &Path, named: &[(Named, String)], identity: u128) -> Option<Clean> {
+pub(super) fn read_clean<V: Vfs>(vfs: &V, dir: &Path, named: &[(Named, String)], identity: u128) -> Option<Clean> {
     named.iter().find(|(kind, _)| *kind == Named::Clean)?;
     let bytes = read_named(vfs, dir, CLEAN).ok()?;
     let header = FileHeader::decode(&bytes, CLEAN, FileKind::Clean, Some(0)).ok().filter(|header| header.identity == identity)?;

@@ -13,7 +13,7 @@ use super::options::Options;
 use super::pack::{Pack, PackWriter, Row};
 use super::position::{LogId, Lsn, Offset};
 use super::read::{ReadError, check_frame, read_frames};
-use super::recovery::{Image, RecoveredLog, read_named};
+use super::recovery::{Image, RecoveredLog, read_clean, read_named};
 use super::vfs::{Vfs, VfsFile};
 use super::view::Life;
 use crate::sync::PlainArc;
@@ -88,8 +88,11 @@ fn read_good<V: Vfs>(vfs: &V, dir: &Path, options: &Options, report: &mut Salvag
         Ok(())
     })?;
     let names = vfs.list(dir).during(Operation::List)?;
+    let named: Vec<(Named, String)> = names.into_iter().map(|name| (Named::of(&name), name)).collect();
     let numbers: BTreeSet<u64> =
-        names.iter().filter_map(|name| if let Named::Wal(number) = Named::of(name) { Some(number) } else { None }).collect();
+        named.iter().filter_map(|(name, _)| if let Named::Wal(number) = name { Some(*number) } else { None }).collect();
+    // Where a drain ended says that what is missing before it is damage and no torn tail.
+    let clean = read_clean(vfs, dir, &named, image.identity);
     let first = image.state.position.wal_first;
     let wals: BTreeSet<u64> = (first..).take_while(|number| numbers.contains(number)).collect();
     let known = image.state.position.wal_known;
@@ -97,7 +100,7 @@ fn read_good<V: Vfs>(vfs: &V, dir: &Path, options: &Options, report: &mut Salvag
         report.damage.push(OpenError::Missing { file: super::directory::wal_name(missing) });
         image.state.position.wal_known = missing - 1;
     }
-    if let Err(error) = image.replay(vfs, dir, &wals, None, options) {
+    if let Err(error) = image.replay(vfs, dir, &wals, clean, options) {
         match error {
             OpenError::Io(failure) => return Err(failure.into()),
             damage => report.damage.push(damage),

@@ -171,6 +171,19 @@ fn store_open_read_only<'a>(env: Env<'a>, dir: &str, settings: Term<'a>) -> Term
     first_answer(env, opened)
 }
 
+/// Copies what is provably good in one directory to a new store in another.
+#[rustler::nif(schedule = "DirtyIo")]
+fn store_salvage<'a>(env: Env<'a>, from: &str, to: &str, settings: Term<'a>) -> Term<'a> {
+    let salvaged = catch_unwind(AssertUnwindSafe(|| {
+        let options = Options { identity: service::identity(), ..options(settings)? };
+        Ok(match racefree_core::store::salvage(&Disk, Path::new(from), Path::new(to), &options) {
+            Ok(report) => (atoms::ok(), terms::salvage(env, &report)).encode(env),
+            Err(reason) => terms::open_error(env, &reason),
+        })
+    }));
+    first_answer(env, salvaged)
+}
+
 /// The answer of a call that has no store yet.
 fn first_answer<'a>(env: Env<'a>, opened: std::thread::Result<Answer<'a>>) -> Term<'a> {
     match opened {

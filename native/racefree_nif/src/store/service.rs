@@ -46,6 +46,11 @@ impl Resource for Service {
     }
 }
 
+/// A name for a new store; chance decides it.
+pub(crate) fn identity() -> u128 {
+    fresh_identity().unwrap_or_default()
+}
+
 impl Service {
     /// Opens the store in `dir` for the calling process. Reads and writes files: for a dirty scheduler.
     pub(crate) fn open(env: Env<'_>, dir: &Path, mut options: Options) -> Result<(ResourceArc<Self>, RecoveryReport), OpenError> {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use racefree_core::store::{
     AppendError, CommitError, Defect, Failure, Info, Level, LogError, Next, Offset, OpenError, Operation, Page, ReadError, ReadLimit,
-    Record, Records, RecoveryReport, VerifyReport,
+    Record, Records, RecoveryReport, SalvageReport, VerifyReport,
 };
 use rustler::types::list::ListIterator;
 use rustler::{Atom, Binary, Encoder, Env, NewBinary, Resource, ResourceArc, Term};
@@ -308,6 +308,26 @@ pub(crate) fn info<'a>(env: Env<'a>, info: &Info) -> Term<'a> {
             (atoms::sync_max_us(), micros(info.sync_max)),
             (atoms::sync_total_us(), micros(info.sync_total)),
             (atoms::failure(), info.failure.as_ref().map_or_else(none, |reason| failure(env, reason))),
+        ],
+    )
+}
+
+pub(crate) fn salvage<'a>(env: Env<'a>, report: &SalvageReport) -> Term<'a> {
+    let lost: Vec<Term> = report
+        .lost
+        .iter()
+        .map(|loss| (binary(env, &loss.key), (loss.after.tx, loss.after.op), (loss.before.tx, loss.before.op)).encode(env))
+        .collect();
+    let damage: Vec<Term> = report.damage.iter().map(|reason| open_error(env, reason)).collect();
+    map(
+        env,
+        [
+            (atoms::lsn(), report.lsn.encode(env)),
+            (atoms::logs(), report.logs.encode(env)),
+            (atoms::records(), report.records.encode(env)),
+            (atoms::lost(), lost.encode(env)),
+            (atoms::lost_packs(), report.lost_packs.encode(env)),
+            (atoms::damage(), damage.encode(env)),
         ],
     )
 }
