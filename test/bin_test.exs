@@ -263,6 +263,7 @@ defmodule Racefree.BinTest do
     fake(context, "elixir", "echo 'Elixir 1.14.0 (compiled with Erlang/OTP 25)'")
     fake(context, "cargo", ~s([ "$1" = test ] && exit 101; exit 0))
     fake(context, "mix", ~s(echo "mix $*"))
+    fake(context, "pre-commit", "exit 0")
     assert {output, 1} = run(context, "test", [])
     assert output =~ "failed: cargo test --workspace"
     assert output =~ "node --test"
@@ -275,7 +276,7 @@ defmodule Racefree.BinTest do
     browser(context)
     context = repository(context)
     fake(context, "cargo", ~s([ -n "$HOME" ] || exit 101; exit 0))
-    for tool <- ["erl", "mix"], do: fake(context, tool, "exit 0")
+    for tool <- ["erl", "mix", "pre-commit"], do: fake(context, tool, "exit 0")
     fake(context, "elixir", "echo 'Elixir 1.18.0 (compiled with Erlang/OTP 27)'")
     assert {_output, 0} = run(context, "test", [], [{"HOME", nil}])
   end

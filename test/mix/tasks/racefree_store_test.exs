@@ -11,7 +11,7 @@ defmodule Mix.Tasks.Racefree.StoreTest do
     Mix.shell(Mix.Shell.Process)
     on_exit(fn -> Mix.shell(shell) end)
     dir = Path.join(tmp_dir, "store")
-    {:ok, owner} = Store.start_link(name: __MODULE__, dir: dir)
+    owner = start_supervised!({Store, name: __MODULE__, dir: dir}, restart: :temporary)
     {:ok, log} = Store.log(__MODULE__, {:log, 1})
     :ok = Store.transact(__MODULE__, 7, [{log, ["a", "b", "c"]}])
     :ok = Log.trim(log, {7, 0})

@@ -197,6 +197,9 @@ fn first_answer<'a>(env: Env<'a>, opened: std::thread::Result<Answer<'a>>) -> Te
 #[rustler::nif(schedule = "DirtyIo")]
 fn store_close(env: Env<'_>, service: ResourceArc<Service>, drain_ms: u64) -> Term<'_> {
     guarded_to_the_end(env, &service, || {
+        if service.is_read_only() {
+            return Ok(ok(env));
+        }
         let drained = if drain_ms == 0 { Err(DrainError::Timeout) } else { service.store.drain(Duration::from_millis(drain_ms)) };
         service.end();
         service.await_end();

@@ -101,6 +101,10 @@ impl Service {
         self.life.as_ref().is_some_and(|life| life.is_ending.load(Ordering::Acquire))
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.life.is_none()
+    }
+
     /// Stops the store without a drain. Does not wait.
     pub(crate) fn end(&self) {
         if let Some(life) = &self.life {
