@@ -184,8 +184,11 @@ build_linter() {
     linter=$root/target/release/racefree
 }
 
-# The libraries of the BEAM, for who cannot build them where they are used.
-build_nif() {
-    cargo build --release --package racefree_nif --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
-        fail "the native library could not be built; what cargo said is above"
+# The libraries for the BEAM. Mix builds them too, but tests should not wait for that, and elsewhere there may be no cargo.
+build_libraries() {
+    # One by one, as mix does: together, the crates that they share would be built with what either wants of them.
+    for library in racefree_nif racefree_lint_nif; do
+        cargo build --release --package "$library" --manifest-path "$root/Cargo.toml" --target-dir "$root/target" ||
+            fail "the library $library could not be built; what cargo said is above"
+    done
 }

@@ -7,7 +7,7 @@ defmodule Racefree.NativeBuild do
   @moduledoc false
 
   alias Mix.Task.Compiler.Diagnostic
-  alias Racefree.{Cargo, NativeLibrary}
+  alias Racefree.{Cargo, Manifest, NativeLibrary}
 
   @enforce_keys [:crate, :root, :folder, :manifest]
   defstruct @enforce_keys
@@ -57,10 +57,14 @@ defmodule Racefree.NativeBuild do
   def sources(:racefree_nif), do: ~w(native/racefree_core native/racefree_nif)
   def sources(:racefree_lint_nif), do: ~w(native/racefree_lint_nif lints priv/rules)
 
+  @doc "What changes when another library is put in place; nil when there is none."
+  @spec identity(t) :: term
+  def identity(build), do: stamp(library(build))
+
   ## From a file
 
   defp run_prebuilt(build, path, options) do
-    fingerprint = {:prebuilt, path, identity(path)}
+    fingerprint = {:prebuilt, path, stamp(path)}
     manifest = read_manifest(build)
 
     with false <- up_to_date?(build, manifest, options) and manifest.fingerprint == fingerprint,
@@ -203,13 +207,13 @@ defmodule Racefree.NativeBuild do
   ## Putting it in place
 
   defp up_to_date?(build, manifest, options) do
-    library = identity(library(build))
+    library = stamp(library(build))
     not Keyword.get(options, :force, false) and library != nil and library == manifest.library
   end
 
   defp library(build), do: Path.join(build.folder, NativeLibrary.file_name(build.crate))
 
-  defp identity(path) do
+  defp stamp(path) do
     case File.stat(path, time: :posix) do
       {:ok, stat} -> {stat.inode, stat.size, stat.mtime}
       {:error, _} -> nil
@@ -288,28 +292,15 @@ defmodule Racefree.NativeBuild do
 
   # Written last: a run that ends before is repeated.
   defp finish(build, status, fingerprint, diagnostics) do
-    library = if fingerprint, do: identity(library(build))
-
-    state =
-      {@manifest_version, %{fingerprint: fingerprint, library: library, diagnostics: diagnostics}}
-
-    temporary = "#{build.manifest}.#{System.pid()}"
-    File.mkdir_p!(Path.dirname(build.manifest))
-    File.write!(temporary, :erlang.term_to_binary(state))
-    File.rename!(temporary, build.manifest)
+    library = if fingerprint, do: stamp(library(build))
+    state = %{fingerprint: fingerprint, library: library, diagnostics: diagnostics}
+    Manifest.write!(build.manifest, @manifest_version, state)
     {status, diagnostics}
   end
 
   defp read_manifest(build) do
-    with {:ok, bytes} <- File.read(build.manifest),
-         {@manifest_version, manifest} <- :erlang.binary_to_term(bytes) do
-      manifest
-    else
-      _ -> %{fingerprint: nil, library: nil, diagnostics: []}
-    end
-  rescue
-    # Not a term: a half-written or foreign file.
-    ArgumentError -> %{fingerprint: nil, library: nil, diagnostics: []}
+    Manifest.read(build.manifest, @manifest_version) ||
+      %{fingerprint: nil, library: nil, diagnostics: []}
   end
 
   defp refuse(build, words) do

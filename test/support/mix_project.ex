@@ -20,15 +20,65 @@ defmodule Racefree.MixProjectCase do
   end
 
   setup do
-    folder =
-      Path.join(
-        System.tmp_dir!(),
-        "#{@prefix} #{System.unique_integer([:positive])} #{System.os_time()}"
-      )
+    {:ok, folder: new_folder!()}
+  end
 
+  @doc "An empty folder that is gone when the test, or all tests of a `setup_all`, have ended."
+  def new_folder! do
+    name = "#{@prefix} #{System.unique_integer([:positive])} #{System.os_time()}"
+    folder = Path.join(System.tmp_dir!(), name)
     File.mkdir_p!(folder)
     on_exit(fn -> File.rm_rf!(folder) end)
-    {:ok, folder: folder}
+    folder
+  end
+
+  @doc "The binary of the linter. Without it the Rust half has not been built; bin/test builds it first."
+  def linter, do: Path.join(@root, "target/release/racefree")
+
+  @doc "A project that uses the linter as its documentation says."
+  def linted_project(options \\ []) do
+    dependency = {:racefree, path: @root, only: [:dev, :test], runtime: false}
+
+    """
+    defmodule Host.MixProject do
+      use Mix.Project
+
+      def project do
+        [
+          app: :host,
+          version: "1.0.0",
+          deps: [#{inspect(dependency)}]
+        ] ++ #{Keyword.get(options, :project, "[]")}
+      end
+    end
+    """
+  end
+
+  @doc """
+  Runs a program in `folder` without a terminal, and gives exit status, output and error output apart.
+
+  `input` is what standard input says, and ends there.
+  """
+  def run(folder, program, arguments, environment \\ [], input \\ "") do
+    scratch =
+      Path.join(System.tmp_dir!(), "racefree streams #{System.unique_integer([:positive])}")
+
+    File.mkdir_p!(scratch)
+    [given, messages] = for name <- ~w(given messages), do: Path.join(scratch, name)
+    File.write!(given, input)
+    script = ~s(given=$1 messages=$2; shift 2; exec "$@" <"$given" 2>"$messages")
+    program = System.find_executable(program)
+    unset = for name <- @unset ++ ~w(NO_COLOR CLICOLOR CLICOLOR_FORCE COLUMNS), do: {name, nil}
+
+    {output, status} =
+      System.cmd("sh", ["-c", script, "sh", given, messages, program | arguments],
+        cd: folder,
+        env: unset ++ [{"CARGO_NET_OFFLINE", "true"} | environment]
+      )
+
+    said = File.read!(messages)
+    File.rm_rf!(scratch)
+    {status, output, said}
   end
 
   @doc "The repository."

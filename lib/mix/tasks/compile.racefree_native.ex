@@ -25,6 +25,9 @@ defmodule Mix.Tasks.Compile.RacefreeNative do
 
   use Mix.Task.Compiler
 
+  # For each application of an umbrella, not for the umbrella.
+  @recursive true
+
   alias Racefree.NativeBuild
 
   @impl true

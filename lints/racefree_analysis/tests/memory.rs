@@ -39,9 +39,15 @@ impl Workspace {
     /// Runs with `memory` and without, and gives how many functions were evaluated.
     #[track_caller]
     fn check(&self, memory: &mut Memory) -> usize {
+        self.check_of(memory, "")
+    }
+
+    /// The same, of edits that follow from a seed.
+    #[track_caller]
+    fn check_of(&self, memory: &mut Memory, seed: &str) -> usize {
         let again = words(&Program::again(&self.files, &self.keys, models(), memory));
         let fresh = words(&Program::new(&self.files, models()));
-        assert!(again == fresh, "with a memory:\n{again}\nwithout:\n{fresh}");
+        assert!(again == fresh, "{seed} with a memory:\n{again}\nwithout:\n{fresh}");
         memory.evaluated()
     }
 }
@@ -111,7 +117,6 @@ fn floor(text: &str, mut offset: usize) -> usize {
 fn keeps_what_a_fresh_run_says_over_random_edits() {
     let originals = examples();
     for seed in [0x9E37_79B9_7F4A_7C15_u64, 0x0123_4567_89AB_CDEF] {
-        println!("seed {seed:#x}");
         let mut dice = Dice(seed);
         let mut workspace = Workspace::new(&originals.iter().map(String::as_str).collect::<Vec<_>>());
         let mut memory = Memory::default();
@@ -121,7 +126,7 @@ fn keeps_what_a_fresh_run_says_over_random_edits() {
             // Edits pile up for a while; then the file is as it was.
             let text = if dice.below(4) == 0 { originals[file].clone() } else { dice.edit(&workspace.texts[file]) };
             workspace.set(file, text);
-            workspace.check(&mut memory);
+            workspace.check_of(&mut memory, &format!("seed {seed:#x}"));
         }
     }
 }

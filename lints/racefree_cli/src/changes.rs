@@ -1,10 +1,12 @@
 //! Which lines a change touches, asked of git: for `--diff REF` and `--staged`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::children;
 use crate::failure::Failure;
 
 /// The touched lines of each file, by its canonical path.
@@ -112,7 +114,8 @@ impl Repository {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> Result<Output, Failure> {
-    let run = Command::new("git").arg("-C").arg(folder).args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output();
+    let all: Vec<&OsStr> = [OsStr::new("-C"), folder.as_os_str()].into_iter().chain(arguments.iter().map(OsStr::new)).collect();
+    let run = children::output("git", &all, &[("GIT_OPTIONAL_LOCKS", "0")]);
     run.map_err(|error| Failure::CouldNotRun(format!("cannot run git: {error}")))
 }
 

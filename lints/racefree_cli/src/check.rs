@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use racefree_analysis::Program;
@@ -18,6 +17,7 @@ use crate::baseline::{Baseline, Entry};
 use crate::failure::{Failure, Status};
 use crate::files::Kind;
 use crate::fix;
+use crate::held::Held;
 use crate::output;
 use crate::progress::Progress;
 use crate::selection;
@@ -54,8 +54,7 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
     let settings = Settings::for_check(options, surroundings)?;
     output::check(&options.output)?;
     let baseline = settings.baseline.as_deref().map(known_findings).transpose()?;
-    // The process is about to end: giving back a large program piece by piece would take longer than some stages.
-    let mut session = ManuallyDrop::new(Session::open(&settings)?);
+    let mut session = Held::new(Session::open(&settings)?, surroundings);
     let (mut sources, mut outcome) = examine(&mut session, &settings, baseline.as_ref(), &Progress::new(surroundings))?;
     let mut fixed = 0;
     for _round in 0..if options.fix { FIX_ROUNDS_MAX } else { 0 } {
@@ -65,9 +64,10 @@ pub(crate) fn run(options: &CheckOptions, wish: Colour, surroundings: &Surroundi
             break;
         }
         fixed += made;
-        session.keep(ManuallyDrop::into_inner(sources));
+        session.keep(sources);
         (sources, outcome) = examine(&mut session, &settings, baseline.as_ref(), &Progress::new(surroundings))?;
     }
+    let sources = Held::new(sources, surroundings);
     let mut summary = sources.summary();
     summary.hidden = outcome.hidden;
     summary.fixed = fixed;
@@ -103,7 +103,7 @@ fn examine(
     settings: &Settings,
     baseline: Option<&Baseline>,
     progress: &Progress,
-) -> Result<(ManuallyDrop<Sources>, Outcome), Failure> {
+) -> Result<(Sources, Outcome), Failure> {
     let (mut sources, mut outcome) = session.run(settings, progress, |sources, program| judge(sources, program, settings))?;
     if let (Some(baseline), Some(path)) = (baseline, &settings.baseline) {
         let known = baseline.fingerprints();
@@ -125,8 +125,9 @@ pub(crate) fn baseline(options: &BaselineOptions, surroundings: &Surroundings, o
     let settings = Settings::for_baseline(options, surroundings)?;
     let Some(path) = &settings.baseline else { return Ok(Status::Clean) };
     let before = Baseline::load(path)?;
-    let mut session = ManuallyDrop::new(Session::open(&settings)?);
+    let mut session = Held::new(Session::open(&settings)?, surroundings);
     let (sources, outcome) = session.run(&settings, &Progress::new(surroundings), |sources, program| judge(sources, program, &settings))?;
+    let sources = Held::new(sources, surroundings);
     let entries = outcome.shown.iter().map(|named| entry(&sources, named)).collect();
     let shown = path.strip_prefix("./").unwrap_or(path).display();
     match before {

@@ -1,13 +1,13 @@
 //! `racefree coverage`: what the analysis could not see in this program.
 
 use std::io::Write;
-use std::mem::ManuallyDrop;
 
 use racefree_report::{Coverage, coverage};
 use racefree_syntax::FileId;
 
 use crate::arguments::{CoverageFormat, CoverageOptions};
 use crate::failure::{Failure, Status};
+use crate::held::Held;
 use crate::progress::Progress;
 use crate::settings::Input;
 use crate::sources;
@@ -19,7 +19,7 @@ pub(crate) fn run(options: &CoverageOptions, surroundings: &Surroundings, out: &
     let input = Input::new(&options.input, &config, surroundings)?;
     let pool = sources::pool(options.input.threads)?;
     let progress = Progress::new(surroundings);
-    let sources = ManuallyDrop::new(sources::read(&input, &Stock::default(), &pool, &progress)?);
+    let sources = Held::new(sources::read(&input, &Stock::default(), &pool, &progress)?, surroundings);
     drop(progress);
     let mut blind_spots = Vec::new();
     for (index, file) in sources.files.iter().enumerate() {

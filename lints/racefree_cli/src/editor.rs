@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Cursor, Write};
-use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -130,7 +129,7 @@ impl Desk {
         }
         let (sources, outcome) =
             self.session.run(settings, &Progress::none(), |sources, program| check::judge(sources, program, settings))?;
-        self.sources = Some(ManuallyDrop::into_inner(sources));
+        self.sources = Some(sources);
         Ok(outcome)
     }
 }

@@ -10,6 +10,7 @@ mod baseline;
 mod cache;
 mod changes;
 mod check;
+mod children;
 mod config;
 mod coverage;
 pub mod crash;
@@ -18,6 +19,7 @@ mod explain;
 mod failure;
 mod files;
 mod fix;
+mod held;
 mod output;
 mod pages;
 mod progress;
@@ -30,12 +32,12 @@ mod stock;
 mod surroundings;
 
 pub use failure::Status;
-pub use surroundings::{Stdin, Surroundings};
+pub use surroundings::{Afterwards, Stdin, Surroundings};
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Colour, Command};
 use failure::Failure;
@@ -52,6 +54,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, surroundings: &Surroun
         Ok(status) => status,
         Err(failure) => report(&failure, surroundings, out, err),
     }
+}
+
+/// Whether `word` is one of the commands, such as `check`.
+pub fn is_command(word: &OsStr) -> bool {
+    Arguments::command().find_subcommand(word).is_some()
 }
 
 fn execute(arguments: &Arguments, surroundings: &Surroundings, out: &mut dyn Write) -> Result<Status, Failure> {

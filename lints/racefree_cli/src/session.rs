@@ -1,7 +1,5 @@
 //! One program, analysed once or again and again: what is kept from one run to the next, in this process and on the disk.
 
-use std::mem::ManuallyDrop;
-
 use racefree_analysis::{Memory, Program};
 use racefree_models::Models;
 use rayon::ThreadPool;
@@ -44,11 +42,11 @@ impl Session {
         settings: &Settings,
         progress: &Progress,
         judge: impl FnOnce(&Sources, &Program<'_>) -> T + Send,
-    ) -> Result<(ManuallyDrop<Sources>, T), Failure> {
+    ) -> Result<(Sources, T), Failure> {
         let (pool, stock) = (&self.pool, &self.stock);
         let read = || sources::read(&settings.input, stock, pool, progress);
         let (sources, models) = pool.install(|| rayon::join(read, || self.models.take().map_or_else(|| settings.models(), Ok)));
-        let sources = ManuallyDrop::new(sources?);
+        let sources = sources?;
         self.models = Some(models?);
         progress.stage("looking for races", 0);
         let judged = self.analyse(settings, &sources, judge)?;
@@ -115,7 +113,7 @@ mod tests {
         let (sources, ()) = session.run(settings, &progress, |_, _| ()).unwrap();
         session.save(settings, &sources);
         let work = (sources.parsed_bytes, session.memory.evaluated());
-        session.keep(ManuallyDrop::into_inner(sources));
+        session.keep(sources);
         work
     }
 

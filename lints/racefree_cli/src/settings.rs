@@ -70,6 +70,10 @@ impl Input {
         let (paths, base) = match (options.paths.as_slice(), &config.folder, &config.check.paths) {
             ([], Some(folder), Some(paths)) => (paths.iter().map(|path| folder.join(path)).collect(), folder.clone()),
             ([], _, _) => (vec![PathBuf::from(".")], PathBuf::from(".")),
+            // A project that is named is the project one stands in.
+            ([named], Some(folder), Some(paths)) if is_same(named, folder) => {
+                (paths.iter().map(|path| named.join(path)).collect(), named.clone())
+            }
             ([folder], _, _) if folder.is_dir() => (vec![folder.clone()], folder.clone()),
             (paths, _, _) => (paths.to_vec(), surroundings.current_dir.clone()),
         };
@@ -84,6 +88,10 @@ impl Input {
         };
         Config::find(options.config.as_deref(), folder)
     }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The patterns of the configuration, relative to its folder.

@@ -20,6 +20,16 @@ pub struct Surroundings {
     pub error: Stream,
     pub environment: Environment,
     pub stdin: Stdin,
+    pub afterwards: Afterwards,
+}
+
+/// What comes after the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// The process ends: what it holds need not be given back piece by piece.
+    ProcessEnds,
+    /// Other work, which wants the memory.
+    ProcessGoesOn,
 }
 
 /// Where standard input comes from.
@@ -73,7 +83,14 @@ impl Surroundings {
             error: stream(io::stderr().is_terminal()),
             environment,
             stdin: Stdin::Process,
+            afterwards: Afterwards::ProcessEnds,
         }
+    }
+
+    /// For a caller that keeps what is written: no colour that nobody asked for, and a width that does not depend on a window.
+    pub fn of_no_terminal() -> Self {
+        let (output, error, environment) = (Stream::Elsewhere, Stream::Elsewhere, Environment::Silent);
+        Self { width: WIDTH_WITHOUT_TERMINAL, output, error, environment, ..Self::of_this_process() }
     }
 
     pub(crate) fn is_output_coloured(&self, wish: Colour) -> bool {

@@ -45,6 +45,7 @@ fn configuration_chooses_paths_rules_and_tiers() {
     assert_eq!(status(&project.run(&["check"])), 1);
     assert_eq!(status(&project.run(&["check", "--fail-on", "certain"])), 0);
     assert_eq!(found(&project, &["other"]), ["c.ex"], "the command line has the last word on paths");
+    assert_eq!(found(&project, &["."]), found(&project, &[]), "a project that is named is the project one stands in");
     project.write("racefree.toml", "[check]\nexcept = [\"allow_unknown_rule\"]\n");
     assert_eq!(found(&project, &[]), Vec::<String>::new());
     assert_eq!(found(&project, &["--only", "allow_unknown_rule"]).len(), 3, "and on rules");

@@ -144,4 +144,13 @@ pub(crate) static LAYERS: &[Layer] = &[
         closed: FILES,
         partly_open: &[],
     },
+    Layer {
+        crate_name: "racefree_lint_nif",
+        racefree: &["racefree_cli"],
+        racefree_in_tests: &[],
+        foreign: Foreign::Only(&["mimalloc", "rustix", "rustler", "serde_json"]),
+        // What a run needs of the process comes through `Surroundings`.
+        closed: FILES,
+        partly_open: &[],
+    },
 ];

@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Compile.RacefreeNativeTest do
 
   @library Path.join("priv/native", NativeLibrary.file_name(:racefree_nif))
   @source "native/racefree_nif/src/lib.rs"
-  @lib ~w(cargo.ex cargo/echo.ex native_build.ex native_library.ex)
+  @lib ~w(cargo.ex cargo/echo.ex manifest.ex native_build.ex native_library.ex)
   @build "Mix.Task.run(\"compile.racefree_native\")"
 
   setup %{folder: folder} do

@@ -31,6 +31,7 @@ impl Editor {
         editor
     }
 
+    #[allow(dead_code, reason = "for the bench")]
     pub(crate) fn process(&self) -> u32 {
         self.server.id()
     }

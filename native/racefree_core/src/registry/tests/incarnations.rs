@@ -105,7 +105,7 @@ fn ends_even_if_every_send_and_report_panics() {
     let registry = World::registry(2, Events::Reported);
     let janitor = Janitor::new(Arc::clone(&registry));
     assert!(matches!(registry.enter((), b"k", ADA, 1), Ok(Enter::Lead(_))));
-    for pid in 10..300 {
+    for pid in 10..if cfg!(miri) { 20 } else { 300 } {
         assert!(matches!(registry.enter((), b"k", Pid(pid), 2), Ok(Enter::Waiting(_))));
     }
     registry.register((), b"k", BOB, 1).unwrap();
@@ -164,7 +164,7 @@ fn ignores_deaths_after_the_end() {
 fn leaves_nothing_behind_when_all_have_died() {
     let registry = World::registry(4, Events::Silent);
     let mut janitor = Janitor::new(Arc::clone(&registry));
-    let processes = if cfg!(miri) { 200 } else { 20_000 };
+    let processes = if cfg!(miri) { 30 } else { 20_000 };
     for number in 0..processes {
         let key = number.to_string().into_bytes();
         let generation = registry.register((), &key, Pid(number), number).unwrap();
@@ -189,7 +189,7 @@ fn leaves_nothing_behind_when_all_have_died() {
 fn cleans_up_after_a_process_with_many_keys_in_small_steps() {
     let registry = World::registry(4, Events::Silent);
     let mut janitor = Janitor::new(Arc::clone(&registry));
-    let keys: u32 = if cfg!(miri) { 300 } else { 100_000 };
+    let keys: u32 = if cfg!(miri) { 100 } else { 100_000 };
     for number in 0..keys {
         registry.register((), &number.to_le_bytes(), ADA, 1).unwrap();
     }
@@ -210,7 +210,7 @@ fn cleans_up_after_a_process_with_many_keys_in_small_steps() {
 fn answers_waiters_while_many_deaths_are_followed() {
     let registry = World::registry(4, Events::Silent);
     let mut janitor = Janitor::new(Arc::clone(&registry));
-    let deaths = if cfg!(miri) { 300 } else { 5_000 };
+    let deaths = if cfg!(miri) { 150 } else { 5_000 };
     for number in 0..deaths {
         registry.register((), &number.to_string().into_bytes(), Pid(100 + number), 1).unwrap();
     }
@@ -229,7 +229,8 @@ fn answers_waiters_while_many_deaths_are_followed() {
 #[test]
 fn lists_what_is_there_in_parts() {
     let registry = World::registry(4, Events::Silent);
-    let expected = (0..1000_u32).map(|number| (number.to_le_bytes().to_vec(), Pid(number % 7), number)).collect::<Vec<_>>();
+    let listed: u32 = if cfg!(miri) { 50 } else { 1000 };
+    let expected = (0..listed).map(|number| (number.to_le_bytes().to_vec(), Pid(number % 7), number)).collect::<Vec<_>>();
     for (key, pid, value) in &expected {
         registry.register((), key, *pid, *value).unwrap();
     }
@@ -243,7 +244,7 @@ fn lists_what_is_there_in_parts() {
             registry.register((), &newcomer.to_le_bytes(), ADA, newcomer).unwrap();
         }
     }
-    found.retain(|(_, _, value)| *value < 1000);
+    found.retain(|(_, _, value)| *value < listed);
     found.sort_by_key(|(_, _, value)| *value);
     assert_eq!(found, expected);
 

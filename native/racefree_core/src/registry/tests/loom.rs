@@ -36,6 +36,13 @@ fn done(registry: &Registry<World>, janitor: &mut Janitor<World>) {
     roles_match_links(registry);
 }
 
+/// The incarnation ended: no operation that was under way left anything behind the janitor's back.
+fn nothing_is_left(registry: &Registry<World>) {
+    assert_eq!(registry.platform().monitors(), 0);
+    assert_eq!(registry.pids.size().0, 0);
+    assert!(registry.shards.iter().all(|shard| shard.lock().unwrap().size().0 == 0));
+}
+
 #[test]
 fn keeps_the_next_holder_whenever_the_formers_death_is_followed() {
     explore(None, || {
@@ -230,8 +237,7 @@ fn ends_the_janitor_whenever_the_incarnation_closes() {
         registry.close();
         assert_eq!(runner.join().unwrap(), Ended::Closed);
         killer.join().unwrap();
-        assert_eq!(registry.platform().monitors(), 0);
-        assert_eq!(registry.pids.size().0, 0);
+        nothing_is_left(&registry);
         assert!(registry.inbox.take_downs().is_empty());
     });
 }
@@ -250,8 +256,7 @@ fn tells_every_waiter_whenever_the_incarnation_closes() {
         let waited = waiter.join().unwrap();
         assert_eq!(runner.join().unwrap(), Ended::Closed);
         assert_eq!(registry.platform().receive(BOB).len(), usize::from(waited));
-        assert_eq!(registry.platform().monitors(), 0);
-        assert_eq!(registry.pids.size().0, 0);
+        nothing_is_left(&registry);
     });
 }
 

@@ -30,11 +30,12 @@ fn held(key: &[u8]) -> (Arc<Registry<World>>, Janitor<World>, Generation) {
 #[test]
 fn reaches_each_subscriber_once() {
     let (registry, _, generation) = held(b"k");
-    for tag in 0..500 {
+    let subscribers = if cfg!(miri) { 70 } else { 500 };
+    for tag in 0..subscribers {
         registry.subscribe((), b"k", generation, Pid(100 + tag), tag).unwrap();
     }
     for sends_max in [1, 7, 32, 33, 1000] {
-        assert_eq!(broadcast(&registry, b"k", sends_max), (0..500).map(|tag| (Pid(100 + tag), tag)).collect::<Vec<_>>());
+        assert_eq!(broadcast(&registry, b"k", sends_max), (0..subscribers).map(|tag| (Pid(100 + tag), tag)).collect::<Vec<_>>());
     }
 }
 
@@ -143,13 +144,14 @@ fn says_why_there_is_nobody_to_reach() {
 #[test]
 fn bounds_the_work_of_a_part_over_vacant_places() {
     let (registry, _, generation) = held(b"k");
-    let ids = (0..10_000).map(|tag| registry.subscribe((), b"k", generation, BOB, tag).unwrap()).collect::<Vec<_>>();
-    for id in &ids[..9_999] {
+    let subscribers: u32 = if cfg!(miri) { 3_000 } else { 10_000 };
+    let ids = (0..subscribers).map(|tag| registry.subscribe((), b"k", generation, BOB, tag).unwrap()).collect::<Vec<_>>();
+    for id in &ids[..ids.len() - 1] {
         registry.unsubscribe(BOB, *id);
     }
     let part = registry.broadcast(b"k", None, 64, |_, _| {}).unwrap();
     assert!(part.next.is_some_and(|Cursor { next, .. }| next < 2_000), "{part:?}");
-    assert_eq!(broadcast(&registry, b"k", 64), [(BOB, 9_999)]);
+    assert_eq!(broadcast(&registry, b"k", 64), [(BOB, subscribers - 1)]);
 }
 
 #[test]
