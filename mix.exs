@@ -2,7 +2,7 @@ defmodule Racefree.MixProject do
   use Mix.Project
 
   # The linter's sources as well: `mix lint.races` builds it when it is first asked for.
-  @files ~w(mix.exs .formatter.exs lib priv/rules Cargo.toml Cargo.lock .cargo lints native) ++
+  @files ~w(mix.exs .formatter.exs lib guides priv/rules Cargo.toml Cargo.lock .cargo lints native) ++
            ~w(README.md ARCHITECTURE.md CHANGELOG.md LICENSE)
 
   def project do

@@ -11,13 +11,28 @@ defmodule Racefree.Stepped do
 
   @effects_of_erlang ~w(monitor demonitor alias unalias is_process_alive send spawn spawn_link spawn_monitor
                         spawn_opt spawn_request exit link unlink process_flag whereis register)a
-  @effectful [Process, GenServer, :gen, :gen_server, :persistent_term, :ets, :proc_lib, Task]
+  @effectful [
+    Process,
+    GenServer,
+    Registry,
+    Racefree.Registry,
+    :gen,
+    :gen_server,
+    :persistent_term,
+    :ets,
+    :proc_lib,
+    Task
+  ]
 
   @doc "Loads stepped twins of `modules`; gives the twin of each. Calls between them stay among the twins."
   @spec load([module()]) :: %{module() => module()}
-  def load(modules) do
-    twins = Map.new(modules, &{&1, Module.concat(&1, "Stepped")})
-    for {module, twin} <- twins, do: load(module, twin, twins)
+  def load(modules), do: load_compiled(for module <- modules, do: {module, :code.which(module)})
+
+  @doc "Like `load/1`, of modules that are given with their compiled code."
+  @spec load_compiled([{module(), binary() | charlist()}]) :: %{module() => module()}
+  def load_compiled(modules) do
+    twins = Map.new(modules, fn {module, _code} -> {module, Module.concat(module, "Stepped")} end)
+    for {module, code} <- modules, do: load(module, code, twins)
     twins
   end
 
@@ -70,9 +85,11 @@ defmodule Racefree.Stepped do
     end
   end
 
-  defp load(module, twin, twins) do
+  defp load(module, code, twins) do
+    twin = Map.fetch!(twins, module)
+
     {:ok, {^module, [debug_info: {:debug_info_v1, backend, data}]}} =
-      module |> :code.which() |> :beam_lib.chunks([:debug_info])
+      :beam_lib.chunks(code, [:debug_info])
 
     {:ok, forms} = backend.debug_info(:erlang_v1, module, data, [])
     forms = for form <- forms, do: rename(form, twin, twins)

@@ -72,7 +72,7 @@ mod tests {
         let pages = pages();
         let page = pages.iter().find(|page| page.id == "nil_pid_call").unwrap();
         assert!(page.section("Not reported").starts_with("- A lookup whose nil has a branch"));
-        assert!(page.section("Instead").ends_with("smaller window."));
+        assert!(page.section("Instead").ends_with("shows the rewrite."));
         assert_eq!(page.section("Elsewhere"), "");
     }
 

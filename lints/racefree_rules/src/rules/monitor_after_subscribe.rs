@@ -64,6 +64,9 @@
 //! Other repairs: one request to a registry that looks up, subscribes and monitors as a single step; or a subscription that answers
 //! with the publisher's pid, which is then monitored.
 //!
+//! `Racefree.Registry.subscribe/2` and `call_monitored/4` look up, monitor and subscribe as one step: `guides/migration.md` shows the
+//! rewrite.
+//!
 //! ## Not reported
 //!
 //! - A monitor or link before the subscription.

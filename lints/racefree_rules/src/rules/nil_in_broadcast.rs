@@ -62,6 +62,9 @@
 //! the key as being removed and let the lookup say so. Where keys are never lost on purpose, filtering hides a mistake: log what was
 //! dropped.
 //!
+//! `Racefree.Registry.multicall/3` gives one outcome for each key, whether or not there is a process, and a removal in two phases closes a
+//! key before its process stops: `guides/migration.md` shows the rewrite.
+//!
 //! ## Not reported
 //!
 //! - Loops over what was filtered: `Enum.reject(&is_nil/1)`, `Enum.filter(&is_pid/1)`, a `for` filter, `List.wrap` in a `flat_map`.

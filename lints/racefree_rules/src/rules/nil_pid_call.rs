@@ -56,6 +56,9 @@
 //! Three repairs are common: catch the exit and give an error value; one request that looks up, subscribes and monitors as a single step; a
 //! check before each step. The check alone leaves a smaller window.
 //!
+//! `Racefree.Registry.call/4` finds the process and calls it, and gives an error value whether it was never there or ended on the way:
+//! `guides/migration.md` shows the rewrite.
+//!
 //! ## Not reported
 //!
 //! - A lookup whose nil has a branch: `case`, `with`, `if pid`, a guard `when is_pid(pid)`, a `for` filter, also when that branch exits or

@@ -54,6 +54,9 @@
 //! end
 //! ```
 //!
+//! `Racefree.Registry.call_monitored/4` looks up once, and its subscription says when the process of the later steps is gone:
+//! `guides/migration.md` shows the rewrite.
+//!
 //! ## Not reported
 //!
 //! - Steps on one pid that was looked up once.

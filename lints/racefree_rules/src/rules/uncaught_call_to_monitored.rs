@@ -69,6 +69,8 @@
 //! end
 //! ```
 //!
+//! `Racefree.Registry.call/4` gives `{:error, {:down, reason}}` where `GenServer.call/3` exits: `guides/migration.md` shows the rewrite.
+//!
 //! ## Not reported
 //!
 //! - Calls whose exit is caught, wholly or by a list of reasons. A list that is not complete is `incomplete_exit_catch`.
