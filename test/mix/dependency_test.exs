@@ -13,12 +13,25 @@ defmodule Racefree.DependencyTest do
           [app: :host, version: "1.0.0", deps: [{:racefree, path: #{inspect(root())}}]]
         end
 
-        def application, do: [extra_applications: [:logger]]
+        def application, do: [extra_applications: [:logger], mod: {Host, []}]
       end
       """,
       "lib/host.ex" => """
       defmodule Host do
+        use Application
+
         def native, do: Racefree.Native.version()
+
+        # A release that starts has loaded all modules. This one then says so and stops.
+        def start(_type, _arguments) do
+          children = if System.get_env("HOST_SPEAKS"), do: [{Task, &speak/0}], else: []
+          Supervisor.start_link(children, strategy: :one_for_one)
+        end
+
+        defp speak do
+          IO.puts(native())
+          System.stop()
+        end
       end
       """
     })
@@ -40,12 +53,7 @@ defmodule Racefree.DependencyTest do
     File.rename!(release, away)
     File.rm_rf!(Path.join(folder, "_build"))
 
-    assert {output, 0} =
-             System.cmd(Path.join(away, "bin/host"), ["eval", "IO.puts(Host.native())"],
-               stderr_to_stdout: true
-             )
-
-    assert output == version() <> "\n"
+    assert_starts(away)
 
     assert [library] =
              for(
@@ -56,6 +64,36 @@ defmodule Racefree.DependencyTest do
 
     assert Path.basename(library) =~ ~r/^racefree_nif-/
     assert Path.basename(Path.dirname(library)) == "native"
+  end
+
+  if not File.exists?(linter()), do: @tag(skip: "the linter is not built")
+
+  test "leaves the linter out of a release, even if it was used there", %{folder: folder} do
+    production = [{"MIX_ENV", "prod"}]
+    assert mix!(folder, ["lint.races", "rules"], production) =~ "nil_pid_call"
+
+    assert [_] =
+             Path.wildcard(Path.join(folder, "_build/prod/lib/racefree/lint/racefree_lint_nif-*"))
+
+    mix!(folder, ["release", "--quiet"], production)
+    release = Path.join(folder, "_build/prod/rel/host")
+    assert [_] = Path.wildcard(Path.join(release, "lib/racefree-*/priv/native/racefree_nif-*"))
+    assert Path.wildcard(Path.join(release, "**/*lint_nif*")) == []
+    # Its modules are there.
+    assert_starts(release)
+  end
+
+  # In a release that starts, all modules are loaded first.
+  defp assert_starts(release) do
+    assert {output, 0} =
+             System.cmd(Path.join(release, "bin/host"), ["start"],
+               env: [{"HOST_SPEAKS", "1"}, {"RELEASE_DISTRIBUTION", "none"}],
+               stderr_to_stdout: true
+             )
+
+    assert version() in String.split(output, "\n")
+    refute output =~ "on_load"
+    refute output =~ "[error]"
   end
 
   defp version, do: to_string(Application.spec(:racefree, :vsn))

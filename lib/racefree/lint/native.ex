@@ -1,7 +1,7 @@
 defmodule Racefree.Lint.Native do
   # The functions of `native/racefree_lint_nif`. Each says here what it is called and how many arguments it takes, and nothing else.
   #
-  # There is no `@on_load`: a release has this module and not its library, and would complain when it starts.
+  # There is no `@on_load`: a release has this module and not its library, and would not start.
   @moduledoc false
 
   @doc "Loads the library. That it is loaded already is no error."
