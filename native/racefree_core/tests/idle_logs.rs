@@ -67,6 +67,5 @@ fn a13_an_idle_log_costs_less_than_a_kibibyte() {
     let reopened = (BYTES.load(Ordering::Relaxed) - before) / LOGS;
     assert!(reopened < 1024, "{reopened} bytes a log after opening");
     drop(opened);
-    eprintln!("an idle log costs {each} bytes after writing, {reopened} after opening");
     std::fs::remove_dir_all(&dir).unwrap();
 }

@@ -36,7 +36,7 @@ fn a_block_is_read_while_it_is_written() {
             let mut seen = 0;
             while seen < 256 {
                 let bytes = block.published();
-                assert!(bytes.len() >= seen && bytes.len() % 4 == 0);
+                assert!(bytes.len() >= seen && bytes.len().is_multiple_of(4));
                 assert!(bytes.iter().enumerate().all(|(index, byte)| usize::from(*byte) == index / 4));
                 seen = bytes.len();
             }
