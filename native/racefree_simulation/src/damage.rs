@@ -33,7 +33,7 @@ const DAMAGES: [Damage; 8] =
 pub fn check(machine: &Machine, oracle: &Oracle, options: &Options, rng: &mut Rng) -> Verdict {
     machine.set_rates(FaultRates::default());
     let damage = if rng.u8(0..3) == 0 { Damage::FlipBit } else { DAMAGES[rng.usize(0..DAMAGES.len())] };
-    let newest_log = machine.image().into_keys().filter(|path| path.extension().is_some_and(|kind| kind == "wal")).next_back();
+    let newest_log = machine.image().into_keys().rfind(|path| path.extension().is_some_and(|kind| kind == "wal"));
     let Some(place) = inflict(machine, damage, rng) else { return Ok(()) };
     // Nothing older names the newest log until the manifest does.
     let is_newest_missing = damage == Damage::Missing && newest_log.is_some_and(|path| path.display().to_string() == place);

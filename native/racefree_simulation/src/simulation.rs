@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub const DIR: &str = "/store";
+pub const DIR: &str = "/data/store";
 
 /// More steps than any background work of one seed needs: beyond it, it never ends.
 const BACKGROUND_STEPS_MAX: u32 = 20_000;

@@ -1,5 +1,7 @@
 //! Real file systems that run full or turn read-only under an open store. Mounting takes root: without it a test says that it did nothing.
 
+#![expect(clippy::explicit_write, reason = "the printing macros are denied in this workspace, and what was not tested must be seen")]
+
 use racefree_core::store::disk::{Disk, MonotonicClock};
 use racefree_core::store::{
     AppendError, Level, Log, Lsn, Next, Offset, OpenError, ReadLimit, ReadRange, Record, Source, Store, WaitError, Write as Part,

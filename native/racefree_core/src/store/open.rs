@@ -91,8 +91,14 @@ impl Clock for NoClock {
 
 impl<F: VfsFile> Image<F> {
     fn of_nothing<V: Vfs<File = F>>(vfs: &V, dir: &Path, identity: u128) -> Result<Self, OpenError> {
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            vfs.sync_dir(parent).during(Operation::SyncDir)?;
+        // Order: all names that lead here, for any of these folders may be new, before anything in them is relied on.
+        for (distance, folder) in dir.ancestors().skip(1).enumerate() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            match vfs.sync_dir(folder) {
+                // Who may not open a folder has not made one in it, and some file systems at the top have nothing to sync.
+                Err(error) if distance > 0 && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {}
+                outcome => outcome.during(Operation::SyncDir)?,
+            }
         }
         let position = Position { packed: 0, wal_first: 1, wal_known: 0, next_log: 1, next_pack: 1 };
         let names = vfs.list(dir).during(Operation::List)?;
