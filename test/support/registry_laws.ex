@@ -38,7 +38,7 @@ defmodule Racefree.RegistryLaws do
   end
 
   defp findings(subject, reg, key) do
-    looked_up = for _ <- 1..2, {:ok, pid, _value} <- [subject.lookup(reg, key)], do: pid
+    looked_up = for _ <- 1..10, {:ok, pid, _value} <- [subject.lookup(reg, key)], do: pid
 
     subscribed =
       for {:ok, subscription} <- [attempt(fn -> subject.subscribe(reg, key) end)],

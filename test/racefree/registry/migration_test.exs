@@ -15,6 +15,11 @@ defmodule Racefree.Registry.MigrationTest do
 
   # Compiled once; the names in the page are nested in a module of their own for each block.
   setup_all do
+    # The twins are made from what the compiler leaves for debuggers.
+    former = Code.get_compiler_option(:debug_info)
+    Code.put_compiler_option(:debug_info, true)
+    on_exit(fn -> Code.put_compiler_option(:debug_info, former) end)
+
     blocks =
       for [_all, half, section, code] <- Regex.scan(@block, File.read!(@page)) do
         parent = "#{inspect(__MODULE__)}.#{String.capitalize(section)}.#{String.capitalize(half)}"
