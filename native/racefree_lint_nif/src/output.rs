@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 /// Writes all of it, however slow the reader is.
 ///
-/// The virtual machine makes its standard output non-blocking, for all who share it: a full pipe then refuses bytes. `wait` returns when it may take some.
+/// Standard output may be non-blocking, and then refuses bytes when it is full: Erlang's shell makes its terminal so, and so do some programs that start
+/// others. `wait` returns when it may take some again.
 pub(crate) struct Patient<W, F> {
     stream: W,
     wait: F,
