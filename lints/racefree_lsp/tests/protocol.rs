@@ -58,8 +58,9 @@ impl Finder for Office {
 
 impl Analyst for Desk {
     fn analyse(&mut self, job: &Job) -> Result<Analysis, String> {
-        self.jobs.send(job.clone()).unwrap();
+        // Order: the gate before the word that this job has begun; one that is put up on hearing the word is for the next job.
         let gate = self.gate.lock().unwrap().take();
+        self.jobs.send(job.clone()).unwrap();
         if let Some(gate) = gate {
             gate.recv().unwrap();
         }
