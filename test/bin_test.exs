@@ -255,6 +255,20 @@ defmodule Racefree.BinTest do
     refute output =~ "npm ci"
   end
 
+  test "bin/test installs the editors that the language server is tried in", context do
+    machine(context)
+    fake(context, "id", "echo 0")
+    fake(context, "apt-get", ~s(echo "apt-get $*"; [ "$1" = update ]))
+    # An Emacs without eglot.
+    fake(context, "emacs", "exit 255")
+    assert {output, 3} = run(context, "test", ["rust"])
+    assert output =~ "installing neovim emacs-nox elpa-eglot with apt-get, as root"
+    assert output =~ "for apt-get failed"
+    fake(context, "nvim", "exit 0")
+    assert {output, 3} = run(context, "test", ["rust"])
+    assert output =~ "installing emacs-nox elpa-eglot with apt-get, as root"
+  end
+
   test "bin/test runs all parts and fails if one fails", context do
     machine(context)
     browser(context)
@@ -263,7 +277,7 @@ defmodule Racefree.BinTest do
     fake(context, "elixir", "echo 'Elixir 1.14.0 (compiled with Erlang/OTP 25)'")
     fake(context, "cargo", ~s([ "$1" = test ] && exit 101; exit 0))
     fake(context, "mix", ~s(echo "mix $*"))
-    fake(context, "pre-commit", "exit 0")
+    for tool <- ["pre-commit", "nvim", "emacs"], do: fake(context, tool, "exit 0")
     assert {output, 1} = run(context, "test", [])
     assert output =~ "failed: cargo test --workspace"
     assert output =~ "node --test"
@@ -276,7 +290,7 @@ defmodule Racefree.BinTest do
     browser(context)
     context = repository(context)
     fake(context, "cargo", ~s([ -n "$HOME" ] || exit 101; exit 0))
-    for tool <- ["erl", "mix", "pre-commit"], do: fake(context, tool, "exit 0")
+    for tool <- ["erl", "mix", "pre-commit", "nvim", "emacs"], do: fake(context, tool, "exit 0")
     fake(context, "elixir", "echo 'Elixir 1.18.0 (compiled with Erlang/OTP 27)'")
     assert {_output, 0} = run(context, "test", [], [{"HOME", nil}])
   end
