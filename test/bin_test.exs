@@ -415,7 +415,14 @@ defmodule Racefree.BinTest do
     root = context[:root] || @root
     # No terminal, so that nothing waits for an answer.
     script = ~s(exec "$0" "$@" < /dev/null)
-    base = [{"PATH", bin}, {"HOME", folder}, {"CARGO_HOME", nil}, {"RACEFREE_NO_INSTALL", nil}]
+
+    base = [
+      {"PATH", bin},
+      {"HOME", folder},
+      {"CARGO_HOME", nil},
+      {"RACEFREE_NO_INSTALL", nil},
+      {"RACEFREE_LINTER", nil}
+    ]
 
     System.cmd(
       System.find_executable("sh"),
