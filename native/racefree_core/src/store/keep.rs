@@ -177,6 +177,7 @@ impl<V: Vfs> Keeper<V> {
             wal_known: wal_first,
             next_log: before.next_log.max(next_log),
             next_pack: before.next_pack + 1,
+            durable: self.shared.durable.load(),
         }));
         if planted::has(Planted::RemoveLogEarly) {
             for number in before.wal_first..wal_first {
@@ -308,7 +309,7 @@ impl<V: Vfs> Keeper<V> {
         let (inputs, pack, mut changes) = merge.finish(&self.shared)?;
         changes.extend(inputs.iter().map(|input| Change::DropPack { high: input.info.high }));
         changes.extend(pack.iter().map(|pack| Change::AddPack(pack.info)));
-        changes.push(Change::Position(self.state.position));
+        changes.push(Change::Position(Position { durable: self.shared.durable.load(), ..self.state.position }));
         self.manifest.append(&changes)?;
         for change in changes {
             self.state.apply(change);

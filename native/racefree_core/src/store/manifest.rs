@@ -12,7 +12,7 @@
 //!   1 CREATE     log u64, key length u32, key           5 META       log u64, tx u64, length u32, bytes
 //!   2 TOMBSTONE  log u64                                6 ADD PACK   number u64, above u64, high u64, length u64
 //!   3 PURGE      log u64                                7 DROP PACK  high u64
-//!   4 TRIM       log u64, tx u64, op u64                8 POSITION   packed u64, first wal u64, known wal u64, next log u64, next pack u64
+//!   4 TRIM       log u64, tx u64, op u64                8 POSITION   packed u64, first wal u64, known wal u64, next log u64, next pack u64, durable u64
 //! ```
 //! Each edit is synced before anything relies on it and before the next is written, so a bad edit with a good one after it is corruption, and a bad last one was
 //! never relied on. The number in the header counts the manifests of one incarnation. Every open writes a new file with the whole state and renames it into place: a torn end is never written over.
@@ -60,6 +60,8 @@ pub(super) struct Position {
     pub(super) wal_known: u64,
     pub(super) next_log: u64,
     pub(super) next_pack: u64,
+    /// The last durable transaction when this was written: a recovery that ends before it has met damage, and no torn tail.
+    pub(super) durable: Lsn,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -288,7 +290,7 @@ fn encode_change(change: &Change, out: &mut Vec<u8>) {
         }
         Change::AddPack(pack) => numbers(6, &[pack.number, pack.above, pack.high, pack.length]),
         Change::DropPack { high } => numbers(7, &[*high]),
-        Change::Position(at) => numbers(8, &[at.packed, at.wal_first, at.wal_known, at.next_log, at.next_pack]),
+        Change::Position(at) => numbers(8, &[at.packed, at.wal_first, at.wal_known, at.next_log, at.next_pack, at.durable]),
     }
 }
 
@@ -322,6 +324,7 @@ fn decode_change(cursor: &mut Cursor<'_>) -> Option<Change> {
             wal_known: cursor.u64()?,
             next_log: cursor.u64()?,
             next_pack: cursor.u64()?,
+            durable: cursor.u64()?,
         }),
         _ => return None,
     })

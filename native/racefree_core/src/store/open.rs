@@ -100,7 +100,7 @@ impl<F: VfsFile> Image<F> {
                 outcome => outcome.during(Operation::SyncDir)?,
             }
         }
-        let position = Position { packed: 0, wal_first: 1, wal_known: 0, next_log: 1, next_pack: 1 };
+        let position = Position { packed: 0, wal_first: 1, wal_known: 0, next_log: 1, next_pack: 1, durable: 0 };
         let names = vfs.list(dir).during(Operation::List)?;
         let unfinished = |name: &String| super::directory::Named::of(name) == super::directory::Named::Unfinished;
         Ok(Self {
@@ -147,7 +147,7 @@ fn adopt<V: Vfs>(vfs: &V, dir: &Path, options: &Options, mut image: Image<V::Fil
     let wal = WalWriter::create(vfs, dir, header, options.wal_bytes_max, |seed| {
         tail.as_ref().map_or_else(Vec::new, |tail| encode_tail(tail, seed, batch_bytes_max))
     })?;
-    let mut position = Position { wal_known: number, ..image.state.position };
+    let mut position = Position { wal_known: number, durable: image.summary.lsn, ..image.state.position };
     let mut useless = VecDeque::from(std::mem::take(&mut image.orphans));
     if image.summary.is_void() && wal.position == FIRST_BATCH as u64 {
         // Nothing in the former files is of use any more but the transaction they ended at.

@@ -118,12 +118,23 @@ impl<F: VfsFile> Image<F> {
         let wals = named.iter().filter_map(|(kind, _)| if let Named::Wal(number) = kind { Some(*number) } else { None });
         let wals: BTreeSet<u64> = wals.filter(|number| *number >= image.state.position.wal_first).collect();
         image.replay(vfs, dir, &wals, clean, options)?;
+        image.reaches_what_was_durable()?;
         image.report.orphans = image.orphans.len() as u64;
         image.report.lsn = image.summary.lsn;
         let removing = image.logs.values().filter(|log| log.view.life == Life::Removing);
         image.report.pending_removals = removing.map(|log| Box::from(&*log.key)).collect();
         image.report.pending_removals.sort_unstable();
         Ok(Some(image))
+    }
+
+    /// What the manifest saw durable is here. Where the write-ahead log alone cannot tell damage in its last batches from a torn tail, the manifest can.
+    pub(super) fn reaches_what_was_durable(&self) -> Result<(), OpenError> {
+        if self.summary.lsn >= self.state.position.durable {
+            return Ok(());
+        }
+        let end = self.report.torn.as_ref().map(|torn| (torn.file.clone(), torn.offset));
+        let (file, offset) = end.unwrap_or_else(|| (wal_name(self.next_wal.saturating_sub(1)), 0));
+        Err(corrupt(&file, offset, Defect::Truncated))
     }
 
     /// The manifest's logs and packs.

@@ -70,7 +70,14 @@ pub fn salvage<V: Vfs>(vfs: &V, from: &Path, to: &Path, options: &Options) -> Re
         let pack = writer.finish(vfs, to)?;
         packs.insert(pack.info.high, pack.info);
     }
-    let position = Position { packed: image.summary.lsn, wal_first: 1, wal_known: 0, next_log: image.next_log, next_pack: 2 };
+    let position = Position {
+        packed: image.summary.lsn,
+        wal_first: 1,
+        wal_known: 0,
+        next_log: image.next_log,
+        next_pack: 2,
+        durable: image.summary.lsn,
+    };
     report.logs = rows.len();
     report.lsn = image.summary.lsn;
     // Order: last, so that a salvage that was cut short leaves no store.
@@ -105,6 +112,8 @@ fn read_good<V: Vfs>(vfs: &V, dir: &Path, options: &Options, report: &mut Salvag
             OpenError::Io(failure) => return Err(failure.into()),
             damage => report.damage.push(damage),
         }
+    } else if let Err(damage) = image.reaches_what_was_durable() {
+        report.damage.push(damage);
     }
     Ok(image)
 }
