@@ -385,7 +385,7 @@ defmodule Racefree.RegistryTest do
       b: 6
     ]
 
-    assert Registry.multicall(registry, requests, 50) == [
+    assert Registry.multicall(registry, requests, 2_000) == [
              b: {:ok, {:echo, 1}},
              a: {:ok, {:echo, 2}},
              silent: :timeout,

@@ -233,7 +233,7 @@ defmodule Racefree.Registry.FaultsTest do
         {:echo, {:echo, 1}}
       ]
 
-      assert Registry.multicall(reg, requests, 50) == [
+      assert Registry.multicall(reg, requests, 2_000) == [
                {:self, {:down, :calling_self}},
                {:echo, {:ok, 1}},
                {:suspended, :timeout},
