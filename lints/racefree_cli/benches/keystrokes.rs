@@ -69,15 +69,14 @@ fn type_into(editor: &mut Editor, path: &Path, text: &str, seed: usize) -> Vec<D
     editor.published_for(&uri, 1);
     let lines: Vec<&str> = text.lines().collect();
     let line = seed % lines.len().max(1);
-    let mut column = lines.get(line).map_or(0, |line| line.chars().count());
+    let first_column = lines.get(line).map_or(0, |line| line.chars().count());
     let mut times = Vec::new();
-    for (version, key) in (2..).zip(TYPED.chars()) {
+    for ((version, column), key) in (2..).zip(first_column..).zip(TYPED.chars()) {
         let at = json!({"line": line, "character": column});
         let started = Instant::now();
         editor.change(&uri, version, json!({"range": {"start": at, "end": at}, "text": key}));
         editor.published_for(&uri, version);
         times.push(started.elapsed());
-        column += 1;
     }
     editor.tell("textDocument/didClose", json!({"textDocument": {"uri": uri}}));
     times

@@ -19,7 +19,7 @@ fn program() -> Project {
 
 fn module(index: usize, functions: usize) -> String {
     let mut text = format!("defmodule Part{index} do\n  def find(name), do: Process.whereis(name)\n");
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         text.push_str(&format!("  def run(name), do: send(Part{}.find(name), :go)\n", (index + 1) % 60));
     }
     for number in 0..functions {

@@ -220,11 +220,11 @@ impl Twin {
             }
         }
         self.compare_events();
-        for key in 0..KEYS.len() {
+        for (key, name) in KEYS.iter().enumerate() {
             self.models[key].retain(|model| model.told().next().is_none());
             assert!(!self.models[key].is_empty(), "somebody was not told");
             self.models[key].dedup();
-            let seen = driver::lookup(&self.registry, KEYS[key]).0;
+            let seen = driver::lookup(&self.registry, name).0;
             self.step(key, &seen);
         }
         roles_match_links(&self.registry);
