@@ -37,10 +37,10 @@ mod armed {
         }
     }
 
-    #[expect(clippy::panic, reason = "this is what the feature is for")]
+    /// Unwinds as a panic does, but past the hook that prints: a test's output is for what went wrong.
     pub(crate) fn point(place: Place) {
         if ARMED.compare_exchange(number(place), 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            panic!("injected");
+            std::panic::resume_unwind(Box::new("injected"));
         }
     }
 
