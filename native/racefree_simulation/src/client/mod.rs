@@ -71,6 +71,7 @@ pub struct Client {
     inbox: Inbox,
     durable_lsn: Lsn,
     is_draining: bool,
+    is_shut_down: bool,
 }
 
 impl Client {
@@ -94,6 +95,7 @@ impl Client {
             inbox,
             durable_lsn,
             is_draining: false,
+            is_shut_down: false,
         }
     }
 
@@ -188,15 +190,25 @@ impl Client {
         self.oracle.announce_lsn(durable)
     }
 
-    /// Lets go of the store; what is left is what was announced.
+    /// Lets go of the store; what is left is what was announced. Nobody waits any longer then: a waiter holds the store, and the store its waiters.
     pub fn end(mut self) -> (Oracle, Verdict) {
-        let verdict = self.listen();
+        let verdict = self.listen().and_then(|()| self.shut_down());
         (self.oracle, verdict)
     }
 
-    /// The store may refuse what it otherwise must do: it failed, it is draining, or its process is dead and nobody hears it.
+    fn shut_down(&mut self) -> Verdict {
+        self.store.shut_down();
+        self.is_shut_down = true;
+        self.listen()?;
+        match self.waiting {
+            0 => Ok(()),
+            left => Err(format!("the store was shut down, and {left} waiters were not called")),
+        }
+    }
+
+    /// The store may refuse what it otherwise must do: it failed, it is draining or shut down, or its process is dead and nobody hears it.
     fn is_excused(&self) -> bool {
-        self.is_draining || self.store.failure().is_some() || self.machine.has_crashed()
+        self.is_draining || self.is_shut_down || self.store.failure().is_some() || self.machine.has_crashed()
     }
 
     /// Checks, when all background work is done, that nobody waits any longer.
