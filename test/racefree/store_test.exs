@@ -2,7 +2,7 @@ defmodule Racefree.StoreTest do
   # The guarantees of the store, seen from processes. What needs a disk that fails in chosen ways is proven on a simulated one, in native/.
   use ExUnit.Case, async: true
 
-  alias Racefree.{Lease, Log, Store, StoreCrash}
+  alias Racefree.{Lease, Log, Seed, Store, StoreCrash}
 
   doctest Racefree.Store
 
@@ -463,6 +463,26 @@ defmodule Racefree.StoreTest do
       assert payloads(seen) == ["a"]
       assert {:error, :read_only} = Store.transact(:"#{store}.other", 2, [{seen, ["b"]}])
       GenServer.stop(owner)
+    end
+
+    test "a store whose owner was killed while it closed is opened again, and not locked", %{
+      options: options,
+      owner: owner
+    } do
+      # How far the closing has got is chance; without the wait for it, a few rounds are enough to be locked out.
+      Enum.reduce(1..50, owner, fn lsn, owner ->
+        :ok =
+          Store.transact(options[:name], lsn, [
+            {log!(options[:name], :log), [:binary.copy("x", 1_000_000)]}
+          ])
+
+        ref = Process.monitor(owner)
+        Process.exit(owner, :crash)
+        Seed.spin(200_000)
+        Process.exit(owner, :kill)
+        assert_receive {:DOWN, ^ref, :process, ^owner, _reason}
+        start!(options)
+      end)
     end
 
     test "it starts in a directory that cannot be written to with an error that says so", %{
