@@ -38,7 +38,13 @@ defmodule ShapeStore.Feed do
   end
 
   @impl GenServer
-  def handle_call({:create, shape}, from, state), do: at_marker(from, {:create, shape}, state)
+  def handle_call({:create, shape}, from, state) do
+    case known(shape, state) do
+      {:ok, handle} -> {:reply, {:ok, handle, state.lsn}, state}
+      :error -> at_marker(from, {:create, shape}, state)
+    end
+  end
+
   def handle_call({:compact, handle}, from, state), do: at_marker(from, {:compact, handle}, state)
 
   def handle_call({:remove, handle}, _from, %{shapes: shapes} = state) when is_map_key(shapes, handle) do
@@ -168,34 +174,38 @@ defmodule ShapeStore.Feed do
 
   ## Shapes that come and go
 
-  # The shape, unless it is there, after what it depends on. All begin at the same transaction.
-  defp made(%Shape{inner: nil} = shape, lsn, state), do: find_or_make(shape, %{}, lsn, state)
+  defp known(shape, state) do
+    # Clients do not know which inner shape it is.
+    case Enum.find(state.shapes, fn {_handle, entry} -> %{entry.shape | inner_handle: nil} == shape end) do
+      {handle, _entry} -> {:ok, handle}
+      nil -> :error
+    end
+  end
 
-  defp made(%Shape{inner: inner} = shape, lsn, state) do
+  # The shape and what it depends on, as far as they are not there. All begin at the same transaction.
+  defp made(shape, lsn, state) do
+    case known(shape, state) do
+      {:ok, handle} -> {:ok, handle, []}
+      :error -> make(shape, lsn, state)
+    end
+  end
+
+  defp make(%Shape{inner: nil} = shape, lsn, state), do: make(shape, %{}, [], lsn, state)
+
+  defp make(%Shape{inner: inner} = shape, lsn, state) do
     with {:ok, inner_handle, before} <- made(inner, lsn, state) do
-      inner_rows =
-        Enum.find_value(before, fn {handle, entry, _write} -> handle == inner_handle && entry.rows end) ||
-          state.shapes[inner_handle].rows
-
-      with {:ok, handle, made} <- find_or_make(%{shape | inner_handle: inner_handle}, inner_rows, lsn, state),
-           do: {:ok, handle, before ++ made}
+      entries = for {handle, entry, _write} <- before, into: state.shapes, do: {handle, entry}
+      make(%{shape | inner_handle: inner_handle}, entries[inner_handle].rows, before, lsn, state)
     end
   end
 
-  defp find_or_make(shape, inner_rows, lsn, state) do
-    case Enum.find(state.shapes, fn {_handle, entry} -> entry.shape == shape end) do
-      {handle, _entry} -> {:ok, handle, []}
-      nil -> make(shape, inner_rows, lsn, state)
-    end
-  end
-
-  defp make(shape, inner_rows, lsn, state) do
+  defp make(shape, inner_rows, before, lsn, state) do
     handle = "#{shape.table}-#{Shape.hash(shape)}-#{lsn}"
 
     with {:ok, all} <- Source.rows(state.source, shape.table, lsn),
          {:ok, writer} <- state.logs.open(state.store, handle) do
       rows = Map.filter(all, fn {_key, row} -> View.member?(shape, row, inner_rows) end)
-      {:ok, handle, [{handle, entry(shape, writer, rows), {:snapshot, inserts(shape, rows)}}]}
+      {:ok, handle, before ++ [{handle, entry(shape, writer, rows), {:snapshot, inserts(shape, rows)}}]}
     end
   end
 

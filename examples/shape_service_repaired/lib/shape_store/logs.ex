@@ -52,10 +52,10 @@ defmodule ShapeStore.Logs do
   def transact(store, lsn, writes, chunk_bytes) do
     prepared = Enum.map(writes, &prepare(&1, lsn, chunk_bytes))
     appends = Enum.flat_map(prepared, fn {_writer, appends, _metas} -> appends end)
-    metas = Enum.flat_map(prepared, fn {_writer, _records, metas} -> metas end)
+    metas = Enum.flat_map(prepared, fn {_writer, _appends, metas} -> metas end)
 
     with :ok <- commit(store, lsn, appends, metas) do
-      {:ok, Enum.map(prepared, fn {writer, _records, _metas} -> writer end)}
+      {:ok, Enum.map(prepared, fn {writer, _appends, _metas} -> writer end)}
     end
   end
 
@@ -112,7 +112,8 @@ defmodule ShapeStore.Logs do
   def trim(store, handle, offset, keep) do
     with {:ok, changes} <- Store.find(store, {:changes, handle}),
          {:ok, ends} <- Store.find(store, {:ends, handle}),
-         {:ok, passed} <- read_all(ends, Log.trimmed(ends), offset) do
+         {lsn, _op} = trimmed when is_integer(lsn) <- Log.trimmed(ends),
+         {:ok, passed} <- read_all(ends, trimmed, offset) do
       case passed |> Enum.map(&elem(&1, 0)) |> Enum.concat([offset]) |> Enum.take(-(keep + 1)) do
         [upto | kept] when length(kept) == keep -> trim(changes, ends, upto)
         _all -> :ok
@@ -154,26 +155,25 @@ defmodule ShapeStore.Logs do
   @spec restore(Store.name()) ::
           {:ok, ShapeService.lsn(), [{ShapeService.handle(), Shape.t(), writer(), rows()}]} | {:error, term()}
   def restore(store) do
-    with {:ok, lsn} <- Store.visible_lsn(store),
-         {:ok, keys} <- Store.keys(store),
-         {:ok, %{pending_removals: pending}} <- Store.recovery(store) do
-      (keys ++ pending)
-      |> Enum.map(&elem(&1, 1))
-      |> Enum.uniq()
-      |> restore_each(store, lsn, [])
-    end
+    # Order: the position when all leases are taken and no former writer can move it for these shapes.
+    with {:ok, keys} <- Store.keys(store),
+         {:ok, %{pending_removals: pending}} <- Store.recovery(store),
+         handles = Enum.uniq(for {_log, handle} <- keys ++ pending, do: handle),
+         {:ok, shapes} <- restore_each(handles, store, []),
+         {:ok, lsn} <- Store.visible_lsn(store),
+         do: {:ok, lsn, shapes}
   end
 
-  defp restore_each([], _store, lsn, shapes), do: {:ok, lsn, shapes}
+  defp restore_each([], _store, shapes), do: {:ok, shapes}
 
-  defp restore_each([handle | handles], store, lsn, shapes) do
+  defp restore_each([handle | handles], store, shapes) do
     with {:ok, %{shape: shape, start: start}} <- definition(store, handle),
          {:ok, writer} <- open(store, handle) do
       rows = writer.changes.log |> Log.stream(start) |> changes() |> View.rows()
-      restore_each(handles, store, lsn, [{handle, shape, writer, rows} | shapes])
+      restore_each(handles, store, [{handle, shape, writer, rows} | shapes])
     else
       {:error, reason} when reason in [:not_found, :removed] ->
-        with :ok <- remove(store, handle), do: restore_each(handles, store, lsn, shapes)
+        with :ok <- remove(store, handle), do: restore_each(handles, store, shapes)
 
       {:error, _reason} = error ->
         error
@@ -185,8 +185,8 @@ defmodule ShapeStore.Logs do
   end
 
   # A log without one was made for a transaction that never came.
-  defp read_definition(log) do
-    case Log.meta(log) do
+  defp read_definition(log, level \\ :visible) do
+    case Log.meta(log, level) do
       {:ok, {_lsn, meta}} -> {:ok, decode(meta)}
       {:ok, nil} -> {:error, :not_found}
       {:error, _reason} = error -> error
@@ -239,7 +239,7 @@ defmodule ShapeStore.Logs do
   @spec stream(Store.name(), ShapeService.handle()) :: {:ok, Enumerable.t()} | {:error, term()}
   def stream(store, handle) do
     with {:ok, log} <- Store.find(store, {:changes, handle}),
-         {:ok, %{start: start}} <- read_definition(log),
+         {:ok, %{start: start}} <- read_definition(log, :durable),
          do: {:ok, log |> Log.stream(start, level: :durable) |> Stream.map(&change/1)}
   end
 

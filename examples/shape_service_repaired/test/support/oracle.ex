@@ -106,7 +106,7 @@ defmodule ShapeStore.Oracle do
     end
   end
 
-  defp disturb(choice, %{context: %{name: name}, clients: clients} = state) do
+  defp disturb(choice, %{context: %{name: name}, clients: clients}) do
     # Who has read nothing yet has no handle.
     handle = Enum.random(clients).handle
 
