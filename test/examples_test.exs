@@ -7,6 +7,8 @@ defmodule Racefree.ExamplesTest do
   @linter Path.join(@root, "target/release/racefree")
 
   for example <- ["shape_service", "shape_service_repaired"] do
+    # Three runs of mix, of which one may build the library.
+    @tag timeout: 600_000
     test "#{example} is formatted, builds and passes its tests" do
       mix!(unquote(example), ["format", "--check-formatted"])
       mix!(unquote(example), ["compile", "--warnings-as-errors", "--force"])

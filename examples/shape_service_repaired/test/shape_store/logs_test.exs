@@ -77,6 +77,30 @@ defmodule ShapeStore.LogsTest do
       assert {:error, {:trimmed, {10, 0}}} = Logs.read(store, "s", {5, 1})
     end
 
+    test "rows that are written anew and fill no chunk end one all the same", %{store: store} = context do
+      store_alone(context)
+      writer = transact!(store, 2, shape!(store, "s"), [insert(2)])
+      {:ok, [writer]} = Logs.transact(store, 3, [{writer, {:snapshot, projects(), [insert(2)]}}], 256)
+      transact!(store, 4, writer, [insert(4)])
+      {:ok, 4} = Store.await_durable(store, 4)
+
+      assert store |> chunks("s", {1, 0}) |> Enum.map(&{&1.upto, keys([&1])}) == [{{3, 1}, [2]}, {{4, 1}, [4]}]
+      assert store |> chunks("s") |> keys() == [2, 4]
+    end
+
+    test "end in time also if writers change", %{store: store} = context do
+      store_alone(context)
+      shape!(store, "s")
+
+      for lsn <- 2..10 do
+        {:ok, writer} = Logs.open(store, "s")
+        transact!(store, lsn, writer, [insert(lsn, %{text: String.duplicate("x", 100)})])
+      end
+
+      {:ok, 10} = Store.await_durable(store, 10)
+      assert store |> chunks("s") |> Enum.map(&length(&1.changes)) == [2, 2, 2, 2, 1]
+    end
+
     test "that are kept are read on, and what is before them is not", %{store: store} = context do
       store_alone(context)
       Enum.reduce(2..40, shape!(store, "s"), &transact!(store, &1, &2, [insert(&1), insert(-&1)]))
