@@ -73,6 +73,13 @@ defmodule ShapeStore do
   @spec read(name(), ShapeService.handle(), ShapeService.offset() | :start) :: {:ok, Logs.chunk()} | error()
   def read(name, handle, from \\ :start), do: Logs.read(store(name), handle, from)
 
+  @doc """
+  The caller hears `{Racefree.Store, ref, {:durable, lsn}}` whenever there may be more to read. Who listens first and reads then
+  misses nothing.
+  """
+  @spec listen(name()) :: {:ok, {reference(), term()}} | error()
+  def listen(name), do: Store.subscribe_durable(store(name))
+
   @doc "The rows of several shapes, all as of one transaction."
   @spec views(name(), [ShapeService.handle()]) :: {:ok, ShapeService.lsn(), [Logs.rows()]} | error()
   def views(name, handles), do: Logs.views(store(name), handles)

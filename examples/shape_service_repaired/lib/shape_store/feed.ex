@@ -93,7 +93,7 @@ defmodule ShapeStore.Feed do
 
   defp writes(lsn, [], {_from, {:create, shape}}, state) do
     case made(shape, lsn, state) do
-      {:ok, handle, writes} -> {:ok, {:ok, handle, lsn}, writes}
+      {:ok, handle, made} -> with {:ok, writes} <- opened(made, state), do: {:ok, {:ok, handle, lsn}, writes}
       # Only who asked hears of it.
       {:error, _reason} = error -> {:ok, error, []}
     end
@@ -202,11 +202,19 @@ defmodule ShapeStore.Feed do
   defp make(shape, inner_rows, before, lsn, state) do
     handle = "#{shape.table}-#{Shape.hash(shape)}-#{lsn}"
 
-    with {:ok, all} <- Source.rows(state.source, shape.table, lsn),
-         {:ok, writer} <- state.logs.open(state.store, handle) do
+    with {:ok, all} <- Source.rows(state.source, shape.table, lsn) do
       rows = Map.filter(all, fn {_key, row} -> View.member?(shape, row, inner_rows) end)
-      {:ok, handle, before ++ [{handle, entry(shape, writer, rows), {:snapshot, inserts(shape, rows)}}]}
+      {:ok, handle, before ++ [{handle, entry(shape, nil, rows), {:snapshot, inserts(shape, rows)}}]}
     end
+  end
+
+  # Only when nothing can be wrong with any of them: a log is made at once, and would stay.
+  defp opened([], _state), do: {:ok, []}
+
+  defp opened([{handle, entry, write} | made], state) do
+    with {:ok, writer} <- state.logs.open(state.store, handle),
+         {:ok, writes} <- opened(made, state),
+         do: {:ok, [{handle, %{entry | writer: writer}, write} | writes]}
   end
 
   defp inserts(%Shape{table: table}, rows), do: for({key, row} <- Enum.sort(rows), do: {:insert, table, key, row})

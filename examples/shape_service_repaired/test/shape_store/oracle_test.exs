@@ -24,7 +24,7 @@ defmodule ShapeStore.OracleTest do
 
   test "shapes that are on disk at different positions are found out", %{seed: seed} = context do
     LogsApart.new(context.store, fn shape -> 1 + 2 * Shape.layer(shape) end)
-    assert {:mismatch, _batch, _what} = Oracle.run(context, seed, 10_000, logs: LogsApart)
+    assert {^seed, {:mismatch, _batch, _what}} = {seed, Oracle.run(context, seed, 10_000, logs: LogsApart)}
   end
 
   test "the same logs at one position are not", %{seed: seed} = context do

@@ -35,8 +35,9 @@ defmodule ShapeStore.ShapeStoreTest do
     assert rows == %{}
   end
 
-  test "a shape of an unknown table is refused and leaves nothing", %{name: name} do
+  test "a shape of an unknown table is refused and leaves nothing, also of its inner one", %{name: name} do
     assert ShapeStore.subscribe(name, %Shape{table: "nothing"}) == {:error, :unknown_table}
+    assert ShapeStore.subscribe(name, %{project_tasks() | table: "nothing"}) == {:error, :unknown_table}
     assert Store.keys(ShapeStore.store(name)) == {:ok, []}
   end
 
@@ -47,6 +48,14 @@ defmodule ShapeStore.ShapeStoreTest do
     for handle <- [inner, outer], do: assert(ShapeStore.read(name, handle) == {:error, :not_found})
     assert Store.keys(ShapeStore.store(name)) == {:ok, []}
     assert ShapeStore.remove(name, inner) == {:error, :not_found}
+  end
+
+  test "clients hear that there is more to read", %{name: name} = context do
+    handle = subscribe!(name, projects())
+    {:ok, {ref, _subscription}} = ShapeStore.listen(name)
+    {:ok, lsn} = Source.commit(context.source, [insert("projects", 1)])
+    assert_receive {Store, ^ref, {:durable, ^lsn}}
+    assert {:ok, %{changes: [{{^lsn, 1}, {:insert, "projects", 1, %{}}}]}} = ShapeStore.read(name, handle)
   end
 
   test "the source hears how far everything is on disk", context do
