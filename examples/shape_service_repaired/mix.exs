@@ -8,7 +8,7 @@ defmodule ShapeService.MixProject do
       elixir: "~> 1.14",
       elixirc_paths: elixirc_paths(Mix.env()),
       start_permanent: false,
-      deps: []
+      deps: [{:racefree, path: "../.."}]
     ]
   end
 

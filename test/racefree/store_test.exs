@@ -465,6 +465,27 @@ defmodule Racefree.StoreTest do
       GenServer.stop(owner)
     end
 
+    @tag options: [stage_bytes_max: 64_000_000]
+    test "a store whose owner was killed while it closed is opened again, and not locked", %{
+      options: options,
+      owner: owner
+    } do
+      # Its threads end with the step that they are in: with this much to write, long after the kill.
+      payload = :binary.copy("x", 32_000_000)
+      :ok = Store.transact(options[:name], 1, [{log!(options[:name], :log), [payload]}])
+      ref = Process.monitor(owner)
+      Process.exit(owner, :crash)
+      wait_for_close(options[:name], 1)
+      Process.exit(owner, :kill)
+      assert_receive {:DOWN, ^ref, :process, ^owner, _reason}
+      start!(options)
+    end
+
+    # It has begun when nothing is taken any more.
+    defp wait_for_close(store, lsn) do
+      with :already <- Store.commit(store, lsn), do: wait_for_close(store, lsn)
+    end
+
     test "it starts in a directory that cannot be written to with an error that says so", %{
       tmp_dir: tmp_dir
     } do

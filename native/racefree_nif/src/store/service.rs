@@ -129,8 +129,9 @@ impl Life {
     }
 
     fn await_end(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
+        // Held until they are done: an owner that was killed while it waits here has a successor, which must wait as long.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // A panic in the thread was told by the thread.
             let _ = thread.join();
         }
