@@ -12,28 +12,46 @@ defmodule Racefree.StoreCrash do
   # A child that is not killed must come to an end all the same.
   @transactions_max 100_000
 
+  # What a whole comparison reads grows with every cycle, so there is a new store now and then.
+  @cycles_per_store 20
+
+  @no_counts %{kills: 0, announced: 0, lsn: 0, torn: 0, dropped: 0}
+
   @doc """
-  `cycles` kills of a child that writes to the store in `dir`. Raises at the first difference, with the seed. Gives counts.
+  `cycles` kills of children that write to stores in `dir`. Raises at the first difference, with the seed. Gives counts.
   """
   def run(dir, cycles, seed) do
     :rand.seed(:exsss, {seed, 0, 0})
-    start = %{kills: 0, announced: 0, lsn: 0, torn: 0, dropped: 0}
 
-    Enum.reduce(1..cycles, start, fn _cycle, counts ->
-      announced = kill(dir, seed, :rand.uniform(60))
-      {:ok, owner} = Store.start_link(options(dir))
-      {:ok, recovery} = Store.recovery(__MODULE__)
-      compare!(recovery.lsn, max(announced, counts.announced), counts.lsn, seed)
-      stop(owner)
+    1..cycles
+    |> Enum.chunk_every(@cycles_per_store)
+    |> Enum.map(&run_store(dir, length(&1), seed))
+    |> Enum.reduce(@no_counts, &Map.merge(&1, &2, fn _count, left, right -> left + right end))
+  end
 
-      %{
-        kills: counts.kills + 1,
-        announced: max(announced, counts.announced),
-        lsn: recovery.lsn,
-        torn: counts.torn + if(recovery.torn, do: 1, else: 0),
-        dropped: counts.dropped + recovery.dropped_records
-      }
-    end)
+  defp run_store(dir, cycles, seed) do
+    counts =
+      Enum.reduce(1..cycles, @no_counts, fn _cycle, counts ->
+        announced = kill(dir, seed, :rand.uniform(60))
+        {:ok, owner} = Store.start_link(options(dir))
+        {:ok, recovery} = Store.recovery(__MODULE__)
+        compare!(recovery.lsn, max(announced, counts.announced), counts.lsn, seed)
+        stop(owner)
+
+        %{
+          kills: counts.kills + 1,
+          announced: max(announced, counts.announced),
+          lsn: recovery.lsn,
+          torn: counts.torn + if(recovery.torn, do: 1, else: 0),
+          dropped: counts.dropped + recovery.dropped_records
+        }
+      end)
+
+    # An owner that was killed leaves a last step to its threads: who opens the store has waited for it.
+    {:ok, owner} = Store.start_link(options(dir))
+    GenServer.stop(owner)
+    File.rm_rf!(dir)
+    counts
   end
 
   # Half of the time the next child finds a store that was drained, half of the time one that was only opened and dropped.
