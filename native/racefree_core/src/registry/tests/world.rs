@@ -76,6 +76,11 @@ impl World {
         monitors.into_iter().for_each(|monitor| self.inbox.down(monitor.0, monitor));
     }
 
+    /// The number of a dead process becomes that of a new one.
+    pub(super) fn give_again(&self, pid: Pid) {
+        assert!(self.state().dead.remove(&pid));
+    }
+
     pub(super) fn is_alive(&self, pid: Pid) -> bool {
         !self.state().dead.contains(&pid)
     }
