@@ -26,6 +26,9 @@ defmodule Racefree.Registry.FaultsTest do
         receive(do: ({:DOWN, ^ref, :process, ^pid, :killed} -> :ok))
         assert Registry.lookup(reg, n) == {:error, :not_found}
         assert Registry.subscribe(reg, n) == {:error, :not_found}
+        assert Registry.call(reg, n, :ping) == {:error, :not_found}
+        assert Registry.call_monitored(reg, n, :ping) == {:error, :not_found}
+        assert Registry.multicall(reg, [{n, :ping}], 1_000) == [{n, :not_found}]
         assert Registry.register(reg, n) == :ok
         assert Registry.lookup(reg, n) == {:ok, self(), nil}
         KeyHolder.finish_all(watchers)
