@@ -89,8 +89,8 @@ defmodule Racefree.RegistryFaultTest do
     processes = 10_000
     [first | later] = in_peer(folder, :die_together, [processes, 3])
 
-    # Of 128 tables each keeps room for none or up to 14 entries of 24 bytes, as the order of the deaths has it. What was lost with each process would be more.
-    for bytes <- later, do: assert_in_delta(bytes, first, 8 * processes)
+    # A quarter of them has each role: eight bytes lost in one alone would be twice as much. The room that the tables keep varies by some hundreds.
+    for bytes <- later, do: assert_in_delta(bytes, first, processes)
   end
 
   test "loading the module again is refused and changes nothing", %{folder: folder} do
