@@ -8,42 +8,7 @@
 #
 # Left out: what needs a cluster.
 
-defmodule Bench.Turns do
-  @moduledoc "Batches of several functions in turn, and what they cost."
-
-  @doc "Runs each contender once in each round; gives the nanoseconds per operation of each batch."
-  def run(contenders, rounds) do
-    # The first rounds warm up.
-    for round <- 1..(rounds + div(rounds, 5) + 1), {name, batch} <- Enum.shuffle(contenders) do
-      {round, name, batch.()}
-    end
-    |> Enum.filter(fn {round, _name, _ns} -> round > div(rounds, 5) + 1 end)
-    |> Enum.group_by(fn {_round, name, _ns} -> name end, fn {_round, _name, ns} -> ns end)
-  end
-
-  @doc "A batch of `count` operations, as a function that gives the nanoseconds of one."
-  def batch(count, operation, afterwards \\ fn -> :ok end) do
-    fn ->
-      from = System.monotonic_time(:nanosecond)
-      repeat(count, operation)
-      ns = (System.monotonic_time(:nanosecond) - from) / count
-      afterwards.()
-      ns
-    end
-  end
-
-  defp repeat(0, _operation), do: :ok
-
-  defp repeat(left, operation) do
-    operation.(left)
-    repeat(left - 1, operation)
-  end
-
-  def median(samples), do: percentile(samples, 50)
-
-  def percentile(samples, percent),
-    do: samples |> Enum.sort() |> Enum.at(div((length(samples) - 1) * percent, 100))
-end
+Code.require_file("support/measure.exs", __DIR__)
 
 defmodule Bench.Server do
   @moduledoc "The server that is asked."
@@ -89,9 +54,10 @@ end
 defmodule Bench.Rows do
   @moduledoc "The rows: each gives `{unit, %{contender => samples}}`, or numbers that are counted and not timed."
 
-  import Bench.Turns, only: [batch: 2, batch: 3]
+  import Racefree.Bench.Measure, only: [batch: 2, batch: 3]
 
-  alias Bench.{Crowd, Server, Turns}
+  alias Bench.{Crowd, Server}
+  alias Racefree.Bench.Measure
 
   @reg Bench.Racefree
   @elixir Bench.Elixir
@@ -120,7 +86,7 @@ defmodule Bench.Rows do
       end)
 
     samples =
-      Turns.run(
+      in_turns(
         [
           racefree:
             batch(size.batch, fn n ->
@@ -148,7 +114,7 @@ defmodule Bench.Rows do
   end
 
   def register(size) do
-    Turns.run(
+    in_turns(
       [
         racefree:
           batch(size.batch, fn n ->
@@ -179,7 +145,7 @@ defmodule Bench.Rows do
     {:ok, server} = Server.start_link({:via, Racefree.Registry, {@reg, :server}})
 
     samples =
-      Turns.run(
+      in_turns(
         [
           racefree:
             batch(
@@ -263,16 +229,14 @@ defmodule Bench.Rows do
   # Milliseconds from the last `:DOWN` until the registry is empty again.
   def deaths(size) do
     clean = fn enter, empty? ->
-      fn ->
+      fn _round ->
         crowd = Crowd.start(size.deaths, enter)
         Crowd.stop(crowd)
-        from = System.monotonic_time(:nanosecond)
-        until(empty?)
-        System.monotonic_time(:nanosecond) - from
+        Measure.time(fn -> until(empty?) end)
       end
     end
 
-    Turns.run(
+    in_turns(
       [
         racefree:
           clean.(&Racefree.Registry.register(@reg, {:dies, &1}), fn ->
@@ -308,11 +272,9 @@ defmodule Bench.Rows do
 
     # All have heard it before the next contender's turn.
     each = fn operation ->
-      fn ->
+      fn _round ->
         :counters.put(heard, 1, 0)
-        from = System.monotonic_time(:nanosecond)
-        operation.()
-        ns = (System.monotonic_time(:nanosecond) - from) / count
+        ns = Measure.time(operation) / count
         until(fn -> :counters.get(heard, 1) >= count end)
         ns
       end
@@ -338,7 +300,7 @@ defmodule Bench.Rows do
     ]
 
     samples =
-      Turns.run(
+      in_turns(
         if(pubsub, do: contenders ++ pubsub_contender, else: contenders),
         size.slow_rounds * 5
       )
@@ -387,7 +349,7 @@ defmodule Bench.Rows do
     each = fn operation -> batch(1, operation) end
 
     samples =
-      Turns.run(
+      in_turns(
         [
           racefree: each.(fn _ -> Racefree.Registry.multicall(@reg, requests, 5_000) end),
           by_hand: each.(fn _ -> by_hand(servers) end),
@@ -418,33 +380,30 @@ defmodule Bench.Rows do
     end
   end
 
-  # Bytes of the machine's memory for each of many keys that one process holds. Linux only.
+  # Bytes of the machine's memory for each of many keys that one process holds.
   def idle_keys(size) do
-    before = resident()
+    before = Measure.resident_bytes()
 
     [holder] =
       Crowd.start(1, fn _ ->
         for n <- 1..size.idle_keys, do: :ok = Racefree.Registry.register(@reg, {:idle, n}, n)
       end)
 
-    bytes = max(resident() - before, 0) / size.idle_keys
+    bytes = max(Measure.resident_bytes() - before, 0) / size.idle_keys
     Crowd.stop([holder])
     until(fn -> Racefree.Registry.count(@reg) == {:ok, 0} end)
     %{racefree: bytes}
   end
 
-  defp resident do
-    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
-
-    case File.read("/proc/self/statm") do
-      {:ok, text} -> text |> String.split() |> Enum.at(1) |> String.to_integer() |> Kernel.*(4096)
-      _elsewhere -> 0
-    end
-  end
+  # The first rounds warm up.
+  defp in_turns(contenders, rounds),
+    do: Measure.samples(contenders, rounds: rounds, warm_up: div(rounds, 5) + 1)
 end
 
 defmodule Bench.Report do
   @moduledoc "Tables."
+
+  alias Racefree.Bench.Measure
 
   @bars [
     # row, what it is, unit, divisor, contender, reference, ratio at most
@@ -493,7 +452,7 @@ defmodule Bench.Report do
           do: String.to_existing_atom(row)
 
     Bench.Rows.start()
-    IO.puts(machine())
+    Measure.print_title("The registry beside what else does the same work")
 
     for {row, title, unit, divisor, bar} <- @bars, only == [] or row in only do
       samples = apply(Bench.Rows, row, [size])
@@ -506,12 +465,12 @@ defmodule Bench.Report do
     end
   end
 
-  defp middle({_name, values}) when is_list(values), do: Bench.Turns.median(values)
+  defp middle({_name, values}) when is_list(values), do: Measure.median(values)
   defp middle({_name, value}), do: value
 
   defp line(name, values, divisor) when is_list(values) do
     [median, p99] =
-      for value <- [Bench.Turns.median(values), Bench.Turns.percentile(values, 99)],
+      for value <- [Measure.median(values), Measure.percentile(values, 99)],
           do: number(value / divisor)
 
     "  #{String.pad_trailing(to_string(name), 28)} median #{median}  p99 #{p99}"
@@ -529,7 +488,7 @@ defmodule Bench.Report do
   defp verdict(:dead_found, %{racefree: found}, nil), do: bar("0 times", "#{found}", found == 0)
 
   defp verdict(:deaths, %{racefree: samples}, nil) do
-    ms = Bench.Turns.median(samples) / 1_000_000
+    ms = Measure.median(samples) / 1_000_000
     bar("50 ms", "#{number(ms)} ms", ms <= 50)
   end
 
@@ -539,7 +498,7 @@ defmodule Bench.Report do
   defp verdict(_row, samples, {name, reference, most}) do
     case samples do
       %{^name => own, ^reference => other} ->
-        ratio = Bench.Turns.median(own) / Bench.Turns.median(other)
+        ratio = Measure.median(own) / Measure.median(other)
         bar("#{most} of #{reference}", number(ratio), ratio <= most)
 
       _not_here ->
@@ -549,16 +508,6 @@ defmodule Bench.Report do
 
   defp bar(most, found, true), do: "  bar: at most #{most}, is #{String.trim(found)}: met"
   defp bar(most, found, false), do: "  bar: at most #{most}, is #{String.trim(found)}: NOT met"
-
-  defp machine do
-    load =
-      with {:ok, text} <- File.read("/proc/loadavg"),
-           do: text |> String.split() |> hd(),
-           else: (_elsewhere -> "unknown")
-
-    "#{:erlang.system_info(:system_architecture)}, #{System.schedulers_online()} schedulers, OTP #{System.otp_release()}, " <>
-      "Elixir #{System.version()}, load #{load}"
-  end
 end
 
 Bench.Report.main(System.argv())

@@ -7,7 +7,7 @@ defmodule Racefree.Bench.Measure do
   """
 
   @typedoc "What is measured: gets the number of the round, and gives the nanoseconds that it took."
-  @type contender :: {name :: atom, (pos_integer -> non_neg_integer)}
+  @type contender :: {name :: atom, (pos_integer -> number)}
   @typedoc "A line of the table. A row without a bar is there to compare."
   @type row :: %{
           what: String.t(),
@@ -20,6 +20,14 @@ defmodule Racefree.Bench.Measure do
   @doc "The median time of each contender, in nanoseconds, over `rounds` that follow `warm_up` rounds."
   @spec medians([contender], rounds: pos_integer, warm_up: non_neg_integer) :: %{atom => number}
   def medians(contenders, options) do
+    for {name, times} <- samples(contenders, options), into: %{}, do: {name, median(times)}
+  end
+
+  @doc "Like `medians/2`, but all times of each contender."
+  @spec samples([contender], rounds: pos_integer, warm_up: non_neg_integer) :: %{
+          atom => [number, ...]
+        }
+  def samples(contenders, options) do
     warm_up = Keyword.fetch!(options, :warm_up)
     last = warm_up + Keyword.fetch!(options, :rounds)
 
@@ -30,9 +38,7 @@ defmodule Racefree.Bench.Measure do
           round > warm_up,
           do: {name, took}
 
-    times
-    |> Enum.group_by(&elem(&1, 0), &elem(&1, 1))
-    |> Map.new(fn {name, times} -> {name, median(times)} end)
+    Enum.group_by(times, &elem(&1, 0), &elem(&1, 1))
   end
 
   defp rotate(contenders, by) do
@@ -48,8 +54,30 @@ defmodule Racefree.Bench.Measure do
     System.monotonic_time(:nanosecond) - start
   end
 
+  @doc "A contender's function that runs `operation` so many times, each with its number, and gives the nanoseconds of one. What `afterwards` does is not measured."
+  @spec batch(pos_integer, (pos_integer -> term), (() -> term)) :: (pos_integer -> float)
+  def batch(count, operation, afterwards \\ fn -> :ok end) do
+    fn _round ->
+      took = time(fn -> repeat(count, operation) end)
+      afterwards.()
+      took / count
+    end
+  end
+
+  defp repeat(0, _operation), do: :ok
+
+  defp repeat(left, operation) do
+    operation.(left)
+    repeat(left - 1, operation)
+  end
+
   @spec median([number, ...]) :: number
   def median(times), do: times |> Enum.sort() |> Enum.at(div(length(times), 2))
+
+  @doc "The time that so many percent of all do not exceed."
+  @spec percentile([number, ...], 0..100) :: number
+  def percentile(times, percent),
+    do: times |> Enum.sort() |> Enum.at(max(ceil(length(times) * percent / 100) - 1, 0))
 
   @doc "The memory of this operating-system process that is in use, in bytes, once nothing that can be collected is left."
   @spec resident_bytes() :: non_neg_integer

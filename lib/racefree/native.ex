@@ -27,6 +27,8 @@ defmodule Racefree.Native do
 
   def registry_lookup(_name, _key), do: not_loaded()
   def registry_lookup_dirty(_name, _key), do: not_loaded()
+  def registry_reach(_name, _key), do: not_loaded()
+  def registry_reach_dirty(_name, _key), do: not_loaded()
   def registry_locate(_name, _key), do: not_loaded()
   def registry_locate_dirty(_name, _key), do: not_loaded()
   def registry_register(_name, _key, _value), do: not_loaded()

@@ -242,17 +242,17 @@ defmodule Racefree.Registry do
   """
   @spec lookup(name, key) :: {:ok, pid, value} | {:error, absent}
   def lookup(registry, key) when is_atom(registry) do
-    case found(registry, key) do
+    case native(registry_lookup(registry, key)) do
       # The last step: only this answer of the machine respects the order of signals.
       {:ok, pid, _value} = found -> if Process.alive?(pid), do: found, else: {:error, :not_found}
       {:error, _reason} = error -> error
     end
   end
 
-  # What `lookup/2` finds, perhaps dead: for those who monitor it.
+  # For those who monitor it: the process may be ending, unless that can be seen without waiting for it.
   @doc false
-  @spec found(name, key) :: {:ok, pid, value} | {:error, absent}
-  def found(registry, key), do: native(registry_lookup(registry, key))
+  @spec reach(name, key) :: {:ok, pid} | {:error, absent}
+  def reach(registry, key), do: native(registry_reach(registry, key))
 
   ## Subscriptions
 
@@ -359,7 +359,8 @@ defmodule Racefree.Registry do
   Calls the process that holds `key`, any `GenServer` or `:gen_statem`, and waits for its reply.
 
   Where `GenServer.call/3` exits, this returns: `{:error, {:down, reason}}` if the process ended before it replied, `{:error, :timeout}` if it did not reply in
-  `timeout` milliseconds. A late reply is dropped.
+  `timeout` milliseconds. A late reply is dropped. `:noproc` as the reason says that it was ending when it was asked, or that it ended with that reason; `{:error, :not_found}`
+  says that nobody was asked.
 
       iex> {:ok, _owner} = Racefree.Registry.start_link(name: CallRegistry)
       iex> {:ok, _agent} = Agent.start_link(fn -> 42 end, name: {:via, Racefree.Registry, {CallRegistry, :answer}})
@@ -370,9 +371,9 @@ defmodule Racefree.Registry do
   """
   @spec call(name, key, term, timeout) :: {:ok, term} | {:error, unanswered}
   def call(registry, key, request, timeout \\ 5_000) when is_atom(registry) do
-    case found(registry, key) do
-      {:ok, pid, _value} when pid == self() -> {:error, :calling_self}
-      {:ok, pid, _value} -> request(pid, request, timeout)
+    case reach(registry, key) do
+      {:ok, pid} when pid == self() -> {:error, :calling_self}
+      {:ok, pid} -> request(pid, request, timeout)
       {:error, _reason} = error -> error
     end
   end
@@ -387,7 +388,7 @@ defmodule Racefree.Registry do
         {:ok, reply}
 
       {:DOWN, ^ref, :process, _pid, reason} ->
-        {:error, down(reason)}
+        {:error, {:down, reason}}
     after
       timeout ->
         # This ends the alias too: what was not delivered by now never will be.
@@ -400,12 +401,6 @@ defmodule Racefree.Registry do
         end
     end
   end
-
-  @doc false
-  @spec down(term) :: :not_found | {:down, term}
-  # The process was dead before it was monitored. Asking whether it lives instead, beforehand, can cost as much as the request: see "Costs".
-  def down(:noproc), do: :not_found
-  def down(reason), do: {:down, reason}
 
   @doc """
   Subscribes to the process that holds `key` and calls it; the subscription stands before the request is sent.
@@ -478,7 +473,7 @@ defmodule Racefree.Registry do
         {:ok, reply, subscription}
 
       {:DOWN, ^ref, :process, _pid, reason} ->
-        unalias(subscription, down(reason))
+        unalias(subscription, {:down, reason})
     after
       timeout ->
         :erlang.unalias(ref)

@@ -55,7 +55,7 @@ defmodule Racefree.RegistryFaultTest do
     {:ok, _started} = :peer.call(peer, :application, :ensure_all_started, [:elixir])
 
     try do
-      :peer.call(peer, FaultScenarios, function, arguments, 60_000)
+      :peer.call(peer, FaultScenarios, function, arguments, :infinity)
     after
       :peer.stop(peer)
     end
@@ -70,6 +70,27 @@ defmodule Racefree.RegistryFaultTest do
       assert seen.works == {:ok, true}
       if unquote(place) == :call, do: assert(seen.provoked == {:error, :registry_down})
     end
+  end
+
+  for place <- [:call, :down] do
+    test "a scheduler that is held in #{place} is reported by the watch of the stress tests", %{
+      folder: folder
+    } do
+      assert [%{timeout: held_ms} | _] = in_peer(folder, :stall, [unquote(place)])
+      assert held_ms > 5
+    end
+  end
+
+  test "the janitor may take its time: its thread is no scheduler's", %{folder: folder} do
+    assert in_peer(folder, :stall, [:janitor]) == []
+  end
+
+  test "the library holds as much as before when all who used it have died", %{folder: folder} do
+    processes = 10_000
+    [first | later] = in_peer(folder, :die_together, [processes, 3])
+
+    # A quarter of them has each role: eight bytes lost in one alone would be twice as much. The room that the tables keep varies by some hundreds.
+    for bytes <- later, do: assert_in_delta(bytes, first, processes)
   end
 
   test "loading the module again is refused and changes nothing", %{folder: folder} do

@@ -368,6 +368,22 @@ defmodule Racefree.RegistryTest do
     end
   end
 
+  test "a server that ends with the reason :noproc was there", %{registry: registry} do
+    calls = [
+      call: fn -> Registry.call(registry, :key, {:stop, :noproc}) end,
+      call_monitored: fn -> Registry.call_monitored(registry, :key, {:stop, :noproc}) end,
+      multicall: fn ->
+        [key: outcome] = Registry.multicall(registry, [key: {:stop, :noproc}], 5_000)
+        {:error, outcome}
+      end
+    ]
+
+    for {name, call} <- calls do
+      holder(registry, :key)
+      assert {name, call.()} == {name, {:error, {:down, :noproc}}}
+    end
+  end
+
   test "multicall gives each its outcome, in order", %{registry: registry} do
     for key <- [:a, :b, :silent, :stopping], do: holder(registry, key)
     {:ok, _removal} = Registry.begin_remove(registry, :removed, :because)

@@ -35,7 +35,18 @@ defmodule Racefree.Crowd do
     RegistryCase.settle(__MODULE__)
     cleaned_ms = (System.monotonic_time(:microsecond) - from) / 1000
     {:ok, info} = Registry.info(__MODULE__)
-    Map.merge(info, %{cleaned_ms: cleaned_ms, resident_kib: resident_kib()})
+
+    Map.merge(info, %{
+      cleaned_ms: cleaned_ms,
+      machine_bytes: machine_bytes(),
+      resident_kib: resident_kib()
+    })
+  end
+
+  # What the machine's allocators have given out: its own structures, monitors, environments with kept terms. Not the library's own memory.
+  defp machine_bytes do
+    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
+    :erlang.memory(:total)
   end
 
   # What the operating system says of the machine's memory, native code included. Linux only.

@@ -1,11 +1,12 @@
 defmodule Racefree.FaultScenarios do
   @moduledoc """
-  What happens in a virtual machine whose native library panics on demand. Each function runs there and returns what it saw.
+  What happens in a virtual machine whose native library panics or takes long on demand. Each function runs there and returns what it saw.
 
-  In that library, using the key `{:racefree_fault, place}` makes the next passage of that place panic.
+  In that library, using the key `{:racefree_fault, place}` makes the next passage of that place panic, `{:racefree_stall, place}` makes it take half a second or more, and
+  `{:racefree_memory, ref}` brings `{ref, bytes}`: what the library holds, to the byte.
   """
 
-  alias Racefree.Registry
+  alias Racefree.{Registry, RegistryCase, SchedulerWatch}
 
   @registry __MODULE__.Registry
   @listener __MODULE__.Listener
@@ -34,6 +35,75 @@ defmodule Racefree.FaultScenarios do
         {Registry.register(@registry, :held, 2),
          Registry.lookup(@registry, :held) == {:ok, self(), 2}}
     }
+  end
+
+  @doc "A passage of `place` that takes long, as the watch over the schedulers reports it."
+  def stall(place) do
+    {:ok, _supervisor} = start()
+
+    {_result, reports} =
+      SchedulerWatch.watch(5, fn ->
+        pid = holder(:other)
+        watch = Process.monitor(pid)
+        {:error, :not_found} = Registry.lookup(@registry, {:racefree_stall, place})
+        {:error, :not_found} = Registry.lookup(@registry, :nobody)
+        Process.exit(pid, :kill)
+        receive(do: ({:DOWN, ^watch, :process, ^pid, :killed} -> :ok))
+        RegistryCase.settle(@registry, 1)
+      end)
+
+    for {_process, details} <- reports, do: Map.new(details)
+  end
+
+  @doc "Processes in all roles that die together, `rounds` times: the bytes that the library holds after each."
+  def die_together(count, rounds) do
+    {:ok, _supervisor} = start()
+
+    for _round <- 1..rounds do
+      members = for n <- 1..count, do: spawn_monitor(fn -> play_role(rem(n, 4), n) end)
+      await_processes(count)
+      for {pid, _ref} <- members, do: Process.exit(pid, :kill)
+      for {_pid, ref} <- members, do: receive(do: ({:DOWN, ^ref, :process, _pid, _reason} -> :ok))
+      RegistryCase.settle(@registry)
+      held_bytes()
+    end
+  end
+
+  # Every member has a role when it begins to wait for its end; who waits for a start does so for a member's.
+  defp play_role(0, n), do: Registry.ensure_started(@registry, {:start, n}, &wait_for_the_end/0)
+
+  defp play_role(1, n),
+    do: Registry.ensure_started(@registry, {:start, n - 1}, &wait_for_the_end/0, :infinity)
+
+  defp play_role(2, n) do
+    {:ok, removal} = Registry.begin_remove(@registry, {:removed, n}, String.duplicate("r", 50))
+    :ok = Registry.finish_remove(removal)
+    {:ok, _subscription} = subscribe_to_own(n, {:small, n})
+    wait_for_the_end()
+  end
+
+  defp play_role(3, n) do
+    {:ok, _subscription} = subscribe_to_own(n, String.duplicate("v", rem(n, 3_000)))
+    wait_for_the_end()
+  end
+
+  defp subscribe_to_own(n, value) do
+    key = {:member, n, "longer than what an entry keeps inside"}
+    :ok = Registry.register(@registry, key, value)
+    Registry.subscribe(@registry, key)
+  end
+
+  defp wait_for_the_end, do: receive(do: (:never -> :ok))
+
+  defp await_processes(count) do
+    {:ok, %{processes: processes}} = Registry.info(@registry)
+    if processes < count, do: await_processes(count), else: :ok
+  end
+
+  defp held_bytes do
+    ref = make_ref()
+    {:error, :not_found} = Registry.lookup(@registry, {:racefree_memory, ref})
+    receive(do: ({^ref, bytes} -> bytes))
   end
 
   @doc "A second loading of the module, while a registry is in use."

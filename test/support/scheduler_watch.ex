@@ -1,21 +1,28 @@
 defmodule Racefree.SchedulerWatch do
+  @sample_every_ms 10
+  @samples_max 6_000
+  @tolerated_when_busy_ms 200
+
   @moduledoc """
   Tells whether our code held a scheduler for too long, by the virtual machine's own monitor (`long_schedule`).
 
   That monitor measures the wall clock. On a machine with other work the operating system takes the processor away in
   the middle of a slice, and any code is reported. So a report counts against us if
 
-  - the process was in a function of ours when it was put on the scheduler or taken off, and
-  - no thread of the virtual machine waited for a processor, at that time, for long enough to explain it, and
+  - the process is the one that runs the case, or began after the case did, and
+  - no thread of the virtual machine waited for a processor, at that time, for long enough to explain it, nor was the processor taken from the whole machine
+    by the one that it runs on, and
   - it happens again when the case is run once more.
 
-  The second condition needs Linux, which says how long each thread waited (`schedstat`).
+  Where the process was when it was put on the scheduler and taken off says nothing: a native call that takes long stands between the two, and the end of a
+  process, in which ours is told of it, has no place at all.
+
+  The second condition needs Linux, which says how long each thread waited (`schedstat`) and how much was taken (`steal` in `/proc/stat`). Where either is over
+  the bound, it is wider by #{@tolerated_when_busy_ms} ms: a thread may also wait for a lock whose owner waits for a processor, which no count shows. So the watch is sharp on
+  a quiet machine and blunt on a busy one; `registry_fault_test.exs` holds a scheduler for longer than that.
   """
 
   use GenServer
-
-  @sample_every_ms 10
-  @samples_max 6_000
 
   @doc "Runs `run`, and gives its result and the reports that counted in both of two runs; the second run only if the first had some."
   @spec watch(pos_integer(), (() -> result)) :: {result, [term()]} when result: term()
@@ -28,21 +35,26 @@ defmodule Racefree.SchedulerWatch do
 
   @doc "One run."
   def watch_once(slice_ms_max, run) do
-    {:ok, watch} = GenServer.start_link(__MODULE__, slice_ms_max)
+    {:ok, watch} = GenServer.start_link(__MODULE__, {self(), slice_ms_max})
     result = run.()
+
+    # Order: what a process did is reported when it leaves the scheduler. So all others leave theirs, then this one, before it asks.
+    :erlang.system_flag(:multi_scheduling, :block_normal)
+    :erlang.system_flag(:multi_scheduling, :unblock_normal)
+    :erlang.yield()
     reports = GenServer.call(watch, :reports, :infinity)
     GenServer.stop(watch)
     {result, reports}
   end
 
   @impl GenServer
-  def init(slice_ms_max) do
+  def init({runner, slice_ms_max}) do
     # Above those that it watches: it samples while they keep the schedulers busy.
     Process.flag(:priority, :high)
     former = :erlang.system_monitor(self(), [{:long_schedule, slice_ms_max}])
-    ours = for module <- modules(), into: MapSet.new(), do: module
+    others = Process.list() |> MapSet.new() |> MapSet.delete(runner)
     send(self(), :sample)
-    {:ok, %{ours: ours, slice_ms_max: slice_ms_max, former: former, samples: [], reports: []}}
+    {:ok, %{others: others, slice_ms_max: slice_ms_max, former: former, samples: [], reports: []}}
   end
 
   @impl GenServer
@@ -65,29 +77,28 @@ defmodule Racefree.SchedulerWatch do
   defp nil_or(_none), do: :undefined
 
   defp judge(process, details, state) do
-    places = for name <- [:in, :out], do: details[name]
-
-    if Enum.any?(places, &ours?(&1, state.ours)) and not explained?(details[:timeout], state) do
-      %{state | reports: [{process, details} | state.reports]}
-    else
+    if MapSet.member?(state.others, process) or explained?(details[:timeout], state) do
       state
+    else
+      %{state | reports: [{process, details} | state.reports]}
     end
   end
 
-  defp ours?({module, _function, _arity}, ours), do: MapSet.member?(ours, module)
-  defp ours?(_unknown, _ours), do: false
-
-  # A thread that waited for a processor through the part of the slice that is over the bound.
-  defp explained?(slice_ms, %{samples: [{now, last} | _] = samples} = state) do
+  # A thread that waited for a processor, or none that it could have, through the part of the slice that is over the bound.
+  defp explained?(slice_ms, %{samples: [{now, last, stolen_ms} | _] = samples} = state) do
     from = now - slice_ms - 2 * @sample_every_ms
-    {_at, first} = Enum.find(samples, List.last(samples), fn {at, _waits} -> at <= from end)
+
+    {_at, first, stolen_before_ms} =
+      Enum.find(samples, List.last(samples), fn {at, _waits, _stolen_ms} -> at <= from end)
 
     waited_ms =
       for({thread, wait} <- last, do: wait - Map.get(first, thread, wait))
       |> Enum.max(fn -> 0 end)
       |> div(1_000_000)
 
-    waited_ms > 0 and waited_ms >= slice_ms - state.slice_ms_max
+    lost_ms = waited_ms + stolen_ms - stolen_before_ms
+    tolerated_ms = if lost_ms > state.slice_ms_max, do: @tolerated_when_busy_ms, else: 0
+    lost_ms > 0 and lost_ms + tolerated_ms >= slice_ms - state.slice_ms_max
   end
 
   defp sample(state) do
@@ -100,8 +111,20 @@ defmodule Racefree.SchedulerWatch do
     %{
       state
       | samples:
-          Enum.take([{System.monotonic_time(:millisecond), waits} | state.samples], @samples_max)
+          Enum.take(
+            [{System.monotonic_time(:millisecond), waits, stolen_ms()} | state.samples],
+            @samples_max
+          )
     }
+  end
+
+  # The eighth number of the first line, in hundredths of a second.
+  defp stolen_ms do
+    with {:ok, text} <- File.read("/proc/stat"),
+         ["cpu", _, _, _, _, _, _, _, steal | _] <-
+           text |> String.split("\n") |> hd() |> String.split(),
+         do: 10 * String.to_integer(steal),
+         else: (_elsewhere -> 0)
   end
 
   defp wait(path) do
@@ -109,15 +132,5 @@ defmodule Racefree.SchedulerWatch do
          [_ran, wait, _turns] <- String.split(text),
          do: String.to_integer(wait),
          else: (_gone -> nil)
-  end
-
-  # The application's modules that stand under lib/: those under test/ are not ours to defend.
-  defp modules do
-    {:ok, modules} = :application.get_key(:racefree, :modules)
-
-    for module <- modules,
-        source = module.module_info(:compile)[:source],
-        "#{source}" =~ "/lib/racefree",
-        do: module
   end
 end

@@ -19,11 +19,11 @@ defmodule Racefree.Registry.Multicall do
 
   # `asked` holds the index and the monitor of each request that was sent.
   defp ask(registry, replies, {key, request}, {outcomes, asked, index}) do
-    case Registry.found(registry, key) do
-      {:ok, pid, _value} when pid == self() ->
+    case Registry.reach(registry, key) do
+      {:ok, pid} when pid == self() ->
         {[{index, {:down, :calling_self}} | outcomes], asked, index + 1}
 
-      {:ok, pid, _value} ->
+      {:ok, pid} ->
         monitor = :erlang.monitor(:process, pid, tag: {:DOWN, replies, index})
         # The tag comes back with the reply: the monitor need not be looked up.
         tag = [[:alias | replies] | {index, monitor}]
@@ -57,7 +57,7 @@ defmodule Racefree.Registry.Multicall do
       {{:DOWN, ^replies, index}, _monitor, :process, _pid, reason} ->
         case :atomics.exchange(answered, index, 1) do
           0 ->
-            outcomes = [{index, Registry.down(reason)} | outcomes]
+            outcomes = [{index, {:down, reason}} | outcomes]
             collect(replies, until, answered, asked, outcomes, left - 1)
 
           1 ->

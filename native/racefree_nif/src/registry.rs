@@ -116,6 +116,7 @@ macro_rules! calls_of_any_size {
 
 calls_of_any_size! {
     registry_lookup, registry_lookup_dirty = lookup(key);
+    registry_reach, registry_reach_dirty = reach(key);
     registry_locate, registry_locate_dirty = locate(key);
     registry_register, registry_register_dirty = register(key, value);
     registry_unregister, registry_unregister_dirty = unregister(key);
@@ -191,11 +192,26 @@ fn lookup<'a>(call: Call<'a, '_>, key: Term<'a>) -> Answer<'a> {
     }
 }
 
+/// For who is about to monitor and ask: so the `:noproc` of its monitor, which says also of one that ended with that reason, need not mean that nobody was there.
+fn reach<'a>(call: Call<'a, '_>, key: Term<'a>) -> Answer<'a> {
+    match call.registry.lookup(&call.key(key)?) {
+        Ok(live) if is_gone(call, &live) => call.error(atoms::not_found()),
+        Ok(live) => call.tuple((atoms::ok(), live.pid.local())),
+        Err(refused) => lookup_refused(call, refused),
+    }
+}
+
 fn locate<'a>(call: Call<'a, '_>, key: Term<'a>) -> Answer<'a> {
     match call.registry.lookup(&call.key(key)?) {
+        Ok(live) if is_gone(call, &live) => call.error(atoms::not_found()),
         Ok(live) => found(call, atoms::ok(), &live),
         Err(refused) => lookup_refused(call, refused),
     }
+}
+
+/// True is the truth: the process is ending or has ended. False may be old, since the machine does not look at signals under way.
+fn is_gone(call: Call<'_, '_>, live: &Live<Pid, KeptValue>) -> bool {
+    !live.pid.local().is_alive(call.env)
 }
 
 fn found<'a>(call: Call<'a, '_>, mark: Atom, live: &Live<Pid, KeptValue>) -> Answer<'a> {

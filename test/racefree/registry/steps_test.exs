@@ -171,13 +171,26 @@ defmodule Racefree.Registry.StepsTest do
     end
   end
 
-  # B2: the end of the process is heard of once, with the reason.
+  # The subscription is to the process that is monitored, whoever holds the key by now; and (B2) the end of that process is heard of once, with the reason.
   defp subscribed(%{ref: ref, pid: pid} = subscription) do
+    missed = of_another_life(subscription)
     Process.exit(pid, :kill)
     heard = receive(do: ({:DOWN, ^ref, :process, ^pid, reason} -> reason))
     again = receive(do: ({:DOWN, ^ref, _, _, _} = down -> down), after: (0 -> nil))
     :ok = Registry.unsubscribe(subscription)
-    if {heard, again} == {:killed, nil}, do: empty_handed(), else: {:heard, heard, again}
+
+    if {missed, heard, again} == {nil, :killed, nil},
+      do: empty_handed(),
+      else: {:subscribed, missed, heard, again}
+  end
+
+  # A broadcast to the key reaches the subscriber if the process that it monitors holds the key, and not if another does.
+  defp of_another_life(%{registry: reg, key: key, ref: ref, pid: pid}) do
+    # Nobody but this process does anything now: the disturbance is over, but for a registry that is being restarted.
+    held_by = with {:ok, holder, _value} <- up(fn -> Registry.lookup(reg, key) end), do: holder
+    _ = Registry.broadcast(reg, key, :whose)
+    reached = receive(do: ({Racefree.Registry, ^ref, :whose} -> true), after: (0 -> false))
+    if is_pid(held_by) and reached != (held_by == pid), do: {pid, held_by, reached: reached}
   end
 
   defp empty_handed do

@@ -5,6 +5,8 @@ mod driver;
 #[cfg(not(loom))]
 mod incarnations;
 #[cfg(not(loom))]
+mod late_links;
+#[cfg(not(loom))]
 mod linearizability;
 mod links;
 #[cfg(loom)]

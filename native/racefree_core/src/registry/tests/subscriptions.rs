@@ -123,7 +123,10 @@ fn ends_a_broadcast_whose_holder_went() {
     let rest = registry.broadcast(b"k", part.next, 100, |_, _| panic!("nobody is subscribed to this life")).unwrap();
     assert_eq!((rest.sent, rest.next), (0, None));
     let next = registry.register((), b"k", ADA, 11).unwrap();
-    registry.subscribe((), b"k", next, BOB, 9).unwrap();
+    // More than the part has passed: a cursor that went on here would find some.
+    for tag in 9..12 {
+        registry.subscribe((), b"k", next, BOB, tag).unwrap();
+    }
     let rest = registry.broadcast(b"k", part.next, 100, |_, _| panic!("nobody is subscribed to this life")).unwrap();
     assert_eq!((rest.sent, rest.next), (0, None));
 }
@@ -183,6 +186,23 @@ fn silences_inside_a_broadcast_under_way() {
     registry.unsubscribe(BOB, first);
     assert_eq!(sent, [1]);
     assert!(registry.platform().is_alive(BOB));
+}
+
+#[test]
+fn silences_inside_a_broadcast_under_way_while_the_incarnation_closes() {
+    let (registry, _, generation) = held(b"k");
+    registry.subscribe((), b"k", generation, BOB, 1).unwrap();
+    let second = registry.subscribe((), b"k", generation, CAT, 2).unwrap();
+    let mut sent = Vec::new();
+    // The entry cannot be reached any more, and the janitor has not come to it.
+    registry
+        .broadcast(b"k", None, 10, |_, tag| {
+            registry.close();
+            registry.unsubscribe(CAT, second);
+            sent.push(*tag);
+        })
+        .unwrap();
+    assert_eq!(sent, [1]);
 }
 
 #[test]

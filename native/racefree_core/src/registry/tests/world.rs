@@ -1,12 +1,14 @@
 //! A small virtual machine: processes that live and die, monitors, mailboxes.
 //!
 //! Its own lock is the standard library's even under loom, and is never held across anything of the registry: to loom each of its steps is atomic.
+//! Loom tries two steps in the other order only if it sees that they touch the same thing; for messages, whose order matters most, a counter shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::super::{Event, Events, Inbox, Janitor, Notice, Options, Platform, Registry, Step};
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) type Value = u32;
 pub(super) type Tag = u32;
@@ -30,6 +32,8 @@ pub(super) enum Fault {
 pub(super) struct World {
     inbox: Arc<Inbox<World>>,
     state: Mutex<State>,
+    /// Of messages sent.
+    posts: AtomicUsize,
 }
 
 struct State {
@@ -52,7 +56,7 @@ impl World {
             events: Vec::new(),
             fault: Fault::None,
         };
-        let world = World { inbox: Arc::clone(&inbox), state: Mutex::new(state) };
+        let world = World { inbox: Arc::clone(&inbox), state: Mutex::new(state), posts: AtomicUsize::new(0) };
         Arc::new(Registry::new(world, inbox, Options { shards, incarnation: 7, events }))
     }
 
@@ -76,6 +80,11 @@ impl World {
         monitors.into_iter().for_each(|monitor| self.inbox.down(monitor.0, monitor));
     }
 
+    /// The number of a dead process becomes that of a new one.
+    pub(super) fn give_again(&self, pid: Pid) {
+        assert!(self.state().dead.remove(&pid));
+    }
+
     pub(super) fn is_alive(&self, pid: Pid) -> bool {
         !self.state().dead.contains(&pid)
     }
@@ -90,6 +99,7 @@ impl World {
 
     /// Takes what was sent to a process.
     pub(super) fn receive(&self, pid: Pid) -> Vec<(Tag, Notice<Pid, Value>)> {
+        self.posts.load(Ordering::SeqCst);
         let mut state = self.state();
         let (own, others) = std::mem::take(&mut state.mail).into_iter().partition(|(to, _, _)| *to == pid);
         state.mail = others;
@@ -140,6 +150,7 @@ impl Platform for World {
     }
 
     fn send(&self, to: Pid, tag: &Tag, notice: Notice<Pid, Value>) {
+        self.posts.fetch_add(1, Ordering::SeqCst);
         let mut state = self.state();
         assert!(state.fault != Fault::SendPanics, "injected");
         state.mail.push((to, *tag, notice));
