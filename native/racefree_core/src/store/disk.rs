@@ -6,8 +6,12 @@
 use super::options::Clock;
 use super::vfs::{Vfs, VfsFile};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -95,6 +99,12 @@ impl VfsFile for DiskFile {
 
     fn length(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn read_ahead(&self, offset: u64, length: usize) {
+        // A file system that takes no advice reads when it is asked to.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(length as u64), Advice::WillNeed);
     }
 }
 

@@ -42,4 +42,6 @@ pub trait VfsFile: Send + Sync + 'static {
     /// Makes the file's bytes and length durable.
     fn sync_data(&self) -> io::Result<()>;
     fn length(&self) -> io::Result<u64>;
+    /// Says that the bytes from `offset` on will be read soon. Changes nothing but how fast.
+    fn read_ahead(&self, _offset: u64, _length: usize) {}
 }
