@@ -316,12 +316,13 @@ impl<F: VfsFile> Replay<'_, F> {
             }
             at += BATCH_HEADER_BYTES as u64;
             while at < batch.end {
-                let name = file.name.clone();
                 let Some((entry, end)) = file.entry(at, batch.end)? else {
                     torn = true;
                     break;
                 };
-                self.entry(&entry).map_err(|defect| corrupt(&name, at, defect))?;
+                if let Err(defect) = self.entry(&entry) {
+                    return Err(corrupt(&file.name, at, defect));
+                }
                 at = end;
             }
         }
