@@ -8,7 +8,11 @@ use super::vfs::{Vfs, VfsFile};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 use rustix::fs::{Advice, fadvise};
+#[cfg(target_os = "linux")]
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
+#[cfg(target_os = "linux")]
+use std::io::IoSliceMut;
 use std::io;
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 use std::num::NonZeroU64;
@@ -99,6 +103,16 @@ impl VfsFile for DiskFile {
 
     fn length(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        match preadv2(&self.file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(Some(read)),
+            // Not in memory; or a file system or kernel that cannot tell.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
