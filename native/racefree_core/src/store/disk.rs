@@ -5,15 +5,15 @@
 
 use super::options::Clock;
 use super::vfs::{Vfs, VfsFile};
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 use rustix::fs::{Advice, fadvise};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 #[cfg(target_os = "linux")]
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
+use std::io;
 #[cfg(target_os = "linux")]
 use std::io::IoSliceMut;
-use std::io;
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;

@@ -325,7 +325,8 @@ pub(super) fn read_page<F: VfsFile>(view: &View<F>, position: Lsn, range: &ReadR
     if range.after < view.trimmed && !planted::has(Planted::ReadBelowTrim) {
         return Err(ReadError::Trimmed { after: view.trimmed });
     }
-    let mut collector = Collector { records: Records::default(), after: range.after, upto, limit: range.limit, last: range.after, cached_bytes: 0 };
+    let mut collector =
+        Collector { records: Records::default(), after: range.after, upto, limit: range.limit, last: range.after, cached_bytes: 0 };
     let stop = collect(view, range, &mut collector)?;
     let next = if matches!(stop, Stop::Full) { Next::More(collector.last) } else { Next::Done };
     Ok(done(collector.records, next))

@@ -258,6 +258,7 @@ fn open_wal<V: Vfs>(vfs: &V, dir: &Path, number: u64, identity: u128) -> Result<
 /// What the transaction that no COMMIT has ended yet wrote so far. Its records are in the views already, above the last committed transaction.
 struct Open {
     lsn: Lsn,
+    /// Each once: a log remembers who touched it last.
     touched: Vec<LogId>,
     metas: Vec<(LogId, Meta)>,
     records: u64,
@@ -358,7 +359,8 @@ impl<F: VfsFile> Replay<'_, F> {
                 {
                     found.view.metas = vec![Meta { lsn, bytes: PlainArc::clone(&bytes) }];
                 }
-                if self.known(log)?.is_some() {
+                self.check_created(log)?;
+                if self.image.logs.contains_key(&log) {
                     self.transaction(lsn)?.metas.push((log, Meta { lsn, bytes }));
                 }
             }
@@ -442,18 +444,16 @@ impl<F: VfsFile> Replay<'_, F> {
         Ok(())
     }
 
-    /// The log, if it is there. One that was purged may still be written to by older entries; one that never was may not.
-    fn known(&mut self, log: LogId) -> Result<Option<&mut RecoveredLog<F>>, Defect> {
-        if log.0 >= self.image.next_log { Err(Defect::Meaning) } else { Ok(self.image.logs.get_mut(&log)) }
+    /// One that was purged may still be written to by older entries; one that never was may not.
+    fn check_created(&self, log: LogId) -> Result<(), Defect> {
+        if log.0 < self.image.next_log { Ok(()) } else { Err(Defect::Meaning) }
     }
 
     /// Takes a run's records into the log's view, as a writer would: they are of no effect before the COMMIT.
     fn run(&mut self, log: LogId, frames: &[u8]) -> Result<(), Defect> {
         let lsn = FrameHeader::decode(frames, 0).ok_or(Defect::Meaning)?.offset.tx;
         self.transaction(lsn)?;
-        if log.0 >= self.image.next_log {
-            return Err(Defect::Meaning);
-        }
+        self.check_created(log)?;
         let (Some(found), Some(open)) = (self.image.logs.get_mut(&log), &mut self.open) else { return Ok(()) };
         if found.touched_by != lsn {
             found.touched_by = lsn;
