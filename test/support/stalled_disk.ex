@@ -21,9 +21,21 @@ defmodule Racefree.StalledDisk do
   @spec unmount(Path.t()) :: :ok | {:error, String.t()}
   def unmount(mounted), do: run(["umount", "--lazy", mounted])
 
-  @doc "From its return nothing is written until `thaw/1`."
+  @doc "From its return nothing is written until `thaw/1`, or until the calling process ends: what is to be stopped after it may wait for the disk."
   @spec freeze(Path.t()) :: :ok | {:error, String.t()}
-  def freeze(mounted), do: run(["fsfreeze", "--freeze", mounted])
+  def freeze(mounted) do
+    frozen_by = self()
+
+    spawn(fn ->
+      ref = Process.monitor(frozen_by)
+
+      receive do
+        {:DOWN, ^ref, :process, ^frozen_by, _reason} -> thaw(mounted)
+      end
+    end)
+
+    run(["fsfreeze", "--freeze", mounted])
+  end
 
   @spec thaw(Path.t()) :: :ok | {:error, String.t()}
   def thaw(mounted), do: run(["fsfreeze", "--unfreeze", mounted])
