@@ -176,7 +176,7 @@ impl Contender for Redb {
     }
 
     fn read(&mut self, log: u64, after: (u64, u64), limit: usize) -> usize {
-        use redb::{ReadableDatabase, ReadableTable};
+        use redb::ReadableDatabase;
         let table = self.database.begin_read().unwrap().open_table(RECORDS).unwrap();
         let keys = keys_after(log, after);
         let found = table.range::<&[u8]>(keys.start.as_slice()..keys.end.as_slice()).unwrap();
@@ -186,26 +186,25 @@ impl Contender for Redb {
     fn settle(&mut self) {}
 }
 
-/// A file for each log: no transactions, no index, records of one size.
+/// A file for each log, opened for each access, as there may be more than a process may hold: no transactions, no index, records of one size.
 struct Files {
     dir: PathBuf,
-    logs: HashMap<u64, (File, u64)>,
+    ends: HashMap<u64, u64>,
     record_bytes: u64,
     records_each: u64,
 }
 
 impl Files {
     fn open(dir: &Path) -> Box<dyn Contender> {
-        let mut files = Self { dir: dir.join("files"), logs: HashMap::new(), record_bytes: 0, records_each: 0 };
-        std::fs::create_dir_all(&files.dir).unwrap();
+        let dir = dir.join("files");
+        std::fs::create_dir_all(&dir).unwrap();
         // What a recovery would have to do at least.
         let mut buffer = vec![0; 1 << 20];
-        for entry in std::fs::read_dir(&files.dir).unwrap() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
             let mut file = File::open(entry.unwrap().path()).unwrap();
             while file.read(&mut buffer).unwrap() > 0 {}
         }
-        files.record_bytes = 0;
-        Box::new(files)
+        Box::new(Self { dir, ends: HashMap::new(), record_bytes: 0, records_each: 0 })
     }
 
     fn path(&self, log: u64) -> PathBuf {
@@ -218,9 +217,8 @@ impl Contender for Files {
         (self.record_bytes, self.records_each) = (payload.len() as u64, records);
         let bytes = payload.repeat(records as usize);
         for log in logs {
-            let path = self.path(*log);
-            let create = || (OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap(), 0);
-            let (file, end) = self.logs.entry(*log).or_insert_with(create);
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.path(*log)).unwrap();
+            let end = self.ends.entry(*log).or_default();
             file.write_all_at(&bytes, *end).unwrap();
             *end += bytes.len() as u64;
             if durable == Durable::Now {

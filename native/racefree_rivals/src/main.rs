@@ -10,7 +10,6 @@
 mod contender;
 
 use contender::{CONTENDERS, Contender, Durable};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,10 +32,6 @@ fn main() {
     let option = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned();
     let dir = option("--dir").map_or_else(|| PathBuf::from("target/rivals-bench"), PathBuf::from);
     let only = option("--only");
-    // A file for each of a thousand logs.
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
     for (name, row) in ROWS.iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name)) {
         let _ = std::fs::remove_dir_all(&dir);
         let times: Vec<Duration> = row(&dir).into_iter().map(median).collect();
@@ -152,6 +147,10 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target).unwrap()) }
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
