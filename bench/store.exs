@@ -1,24 +1,27 @@
-# The store's rows of the table of bars, seen from Elixir: `mix run bench/store.exs [--smoke] [--dir DIR]`.
+# The store's rows of the table of bars, seen from Elixir: `mix run bench/store.exs [--smoke] [--dir DIR] [--only ROW]`.
 #
 # DIR is where the files go, `tmp/bench` if not said; a tmpfs makes nonsense of every row with a sync. `--smoke` runs each row for a moment, to see that it runs. What the core costs
-# without the virtual machine is measured by `cargo bench -p racefree_core --bench store`.
+# without the virtual machine is measured by `cargo bench -p racefree_core --bench store`. ROW is the name of one of the functions below. With RACEFREE_BENCH_CUBDB set to a folder with
+# the sources of CubDB, that takes part.
 
 Code.require_file("support/measure.exs", __DIR__)
 
 defmodule Racefree.Bench.Store do
   @moduledoc "Each public function measures one row against what it replaces, and gives lines of the table."
 
-  alias Racefree.{Bench.Measure, Log, Native, Store}
+  alias Racefree.{Bench.Measure, Log, Store}
 
   @payload :binary.copy("x", 200)
-  @op_max 0xFFFF_FFFF_FFFF_FFFF
 
   def main(arguments) do
-    {options, []} = OptionParser.parse!(arguments, strict: [smoke: :boolean, dir: :string])
+    {options, []} =
+      OptionParser.parse!(arguments, strict: [smoke: :boolean, dir: :string, only: :string])
+
     dir = Path.expand(options[:dir] || "tmp/bench")
     File.rm_rf!(dir)
     File.mkdir_p!(dir)
     scale = if options[:smoke], do: &smoke/1, else: &full/1
+    load_cubdb()
     Measure.print_title("Racefree.Store, files in #{dir}")
 
     # Memory first, while the machine has used none. Each row in a process of its own, whose heap holds nothing from the row before.
@@ -32,6 +35,7 @@ defmodule Racefree.Bench.Store do
             &dirty_logs/2,
             &recovery/2
           ],
+          options[:only] in [nil, to_string(Function.info(row)[:name])],
           line <- fn -> row.(dir, scale) end |> Task.async() |> Task.await(:infinity),
           do: line
 
@@ -173,6 +177,8 @@ defmodule Racefree.Bench.Store do
     {:ok, disk_log} =
       :disk_log.open(name: :bench, file: path(dir, "append.disk_log"), format: :external)
 
+    cubdb = open_cubdb(dir, "append", auto_file_sync: false)
+
     times =
       Measure.medians(
         [
@@ -189,12 +195,18 @@ defmodule Racefree.Bench.Store do
               for(_ <- 1..count, do: :ok = :disk_log.blog(disk_log, @payload))
             end)
           end
-        ],
+        ] ++
+          beside(cubdb,
+            cubdb: fn round ->
+              Measure.time(fn -> put_hundreds(cubdb, round * 1_000_000, count) end)
+            end
+          ),
         rounds: scale.(:rounds),
         warm_up: scale.(:warm_up)
       )
 
     :ok = :disk_log.close(disk_log)
+    close_cubdb(cubdb)
     close()
     each = Map.new(times, fn {name, took} -> {name, took / count} end)
     speed = 1_000 / each.ours_100
@@ -224,7 +236,7 @@ defmodule Racefree.Bench.Store do
       ),
       row("  ETS insert of a hundred", Measure.show(each.ets_100), "", "", nil),
       row("  records a second", "#{Measure.decimal(speed)} M", "", ">= 1.5 M", speed >= 1.5)
-    ]
+    ] ++ cubdb_row("  CubDB.put_multi of a hundred", each, :ets_100)
   end
 
   # A hundred records a transaction. What goes to the disk meanwhile does so; the round begins when nothing is left from the one before.
@@ -266,6 +278,11 @@ defmodule Racefree.Bench.Store do
         do: :ets.insert(table, for(op <- 0..99, do: {{tx, op}, @payload}))
   end
 
+  defp put_hundreds(cubdb, first, count) do
+    for tx <- first..(first + div(count, 100) - 1),
+        do: :ok = apply(CubDB, :put_multi, [cubdb, for(op <- 0..99, do: {{tx, op}, @payload})])
+  end
+
   ## Reading
 
   def read_from_memory(dir, scale) do
@@ -274,6 +291,8 @@ defmodule Racefree.Bench.Store do
     table = :ets.new(:memory, [:ordered_set, :public])
     for lsn <- 1..300, do: transact(lsn, [{log, hundred()}])
     insert_hundreds(table, 1, 30_000)
+    cubdb = open_cubdb(dir, "memory", auto_file_sync: false)
+    if cubdb, do: put_hundreds(cubdb, 1, 30_000)
 
     times =
       Measure.medians(
@@ -284,11 +303,17 @@ defmodule Racefree.Bench.Store do
             end)
           end,
           ets: fn round -> Measure.time(fn -> next_and_lookup(table, start(round), 1_000) end) end
-        ],
+        ] ++
+          beside(cubdb,
+            cubdb: fn round ->
+              Measure.time(fn -> select_after(cubdb, start(round), 1_000) end)
+            end
+          ),
         rounds: scale.(:reads),
         warm_up: scale.(:warm_up)
       )
 
+    close_cubdb(cubdb)
     close()
 
     [
@@ -300,7 +325,7 @@ defmodule Racefree.Bench.Store do
         times.ours <= 0.15 * times.ets
       ),
       row("  ETS next and lookup", Measure.show(times.ets), "", "", nil)
-    ]
+    ] ++ cubdb_row("  CubDB.select", times, :ets)
   end
 
   defp start(round), do: {rem(round * 7_919, 280) + 1, rem(round, 100)}
@@ -313,6 +338,13 @@ defmodule Racefree.Bench.Store do
     [{next, payload} | next_and_lookup(table, next, left - 1)]
   end
 
+  defp select_after(cubdb, key, count) do
+    range = [min_key: key, min_key_inclusive: false]
+    [_ | _] = cubdb |> select(range) |> Enum.take(count)
+  end
+
+  defp select(cubdb, range), do: apply(CubDB, :select, [cubdb, range])
+
   def cold_read(dir, scale) do
     count = scale.(:packed)
 
@@ -322,7 +354,7 @@ defmodule Racefree.Bench.Store do
     payload = :crypto.strong_rand_bytes(4_096)
     for lsn <- 1..div(count, 100), do: transact(lsn, [{log, List.duplicate(payload, 100)}])
     last = div(count, 200)
-    await_cold(log, {last, 0})
+    await_packed((last + 1) * 100 * byte_size(payload))
     [pack | _] = dir |> path("cold") |> to_string() |> Path.join("*.pack") |> Path.wildcard()
     pages = div(File.stat!(pack).size, 4_096) - 1
 
@@ -364,15 +396,13 @@ defmodule Racefree.Bench.Store do
     :ok = :file.close(file)
   end
 
-  # Write-ahead logs move to pack files in their order: what lies before a record that is cold is cold.
-  defp await_cold(log, offset) do
-    case Native.store_read(log.handle, {offset, {elem(offset, 0), @op_max}, :visible, {1, 4_096}}) do
-      :cold ->
-        :ok
+  # Write-ahead logs move to pack files in their order, so that many bytes there are the first ones.
+  defp await_packed(bytes) do
+    {:ok, info} = Store.info(__MODULE__)
 
-      {:ok, _records, _next, _lsn} ->
-        Process.sleep(20)
-        await_cold(log, offset)
+    if info.pack_bytes < bytes do
+      Process.sleep(20)
+      await_packed(bytes)
     end
   end
 
@@ -386,6 +416,8 @@ defmodule Racefree.Bench.Store do
     {:ok, disk_log} =
       :disk_log.open(name: :bench, file: path(dir, "commit.disk_log"), format: :external)
 
+    cubdb = open_cubdb(dir, "commit", auto_file_sync: true)
+
     times =
       Measure.medians(
         [
@@ -397,13 +429,19 @@ defmodule Racefree.Bench.Store do
               :ok = :disk_log.sync(disk_log)
             end)
           end
-        ],
+        ] ++
+          beside(cubdb,
+            cubdb: fn round ->
+              Measure.time(fn -> :ok = apply(CubDB, :put, [cubdb, {round, 0}, @payload]) end)
+            end
+          ),
         rounds: scale.(:commits),
         warm_up: scale.(:warm_up)
       )
 
     :ok = :file.close(file)
     :ok = :disk_log.close(disk_log)
+    close_cubdb(cubdb)
     close()
 
     [
@@ -422,7 +460,7 @@ defmodule Racefree.Bench.Store do
         "",
         nil
       )
-    ]
+    ] ++ cubdb_row("  CubDB.put with its syncs", times, :file)
   end
 
   def dirty_logs(dir, scale) do
@@ -632,6 +670,47 @@ defmodule Racefree.Bench.Store do
         end
     end
   end
+
+  ## CubDB
+
+  defp load_cubdb do
+    case System.get_env("RACEFREE_BENCH_CUBDB", "") do
+      "" ->
+        nil
+
+      folder ->
+        # It implements a protocol, and those that mix has consolidated are closed.
+        Mix.Project.consolidation_path() |> Code.delete_path()
+        :code.purge(Enumerable)
+        :code.delete(Enumerable)
+
+        {:ok, _modules, _warnings} =
+          folder
+          |> Path.join("lib/**/*.ex")
+          |> Path.wildcard()
+          |> Kernel.ParallelCompiler.compile()
+    end
+  end
+
+  defp open_cubdb(dir, name, options) do
+    if Code.ensure_loaded?(CubDB) do
+      # It compacts by itself once a file has much garbage; a compaction in a round would decide it.
+      options = [data_dir: Path.join(dir, "#{name}.cubdb"), auto_compact: false] ++ options
+      {:ok, cubdb} = apply(CubDB, :start_link, [options])
+      cubdb
+    end
+  end
+
+  defp close_cubdb(nil), do: :ok
+  defp close_cubdb(cubdb), do: apply(CubDB, :stop, [cubdb])
+
+  defp beside(nil, _contender), do: []
+  defp beside(_cubdb, contender), do: contender
+
+  defp cubdb_row(what, %{cubdb: took} = times, to),
+    do: [row(what, Measure.show(took), ratio(took, Map.fetch!(times, to)), "", nil)]
+
+  defp cubdb_row(_what, _times, _to), do: []
 
   ## Lines
 

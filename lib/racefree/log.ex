@@ -59,15 +59,23 @@ defmodule Racefree.Log do
   @spec append(Lease.t(), Store.lsn(), [Store.payload()], meta: iodata) ::
           {:ok, offset | nil} | :already | {:error, Store.refused()}
   def append(%Lease{log: log, handle: handle}, lsn, records, options \\ []) do
-    meta = Keyword.get(options, :meta)
+    meta = if options == [], do: nil, else: Keyword.get(options, :meta)
 
-    with {:ok, service} <- Store.service(log.store) do
-      Store.ready(service, fn ->
-        case Native.store_append(handle, lsn, records, meta) do
-          :oversized -> Native.store_append_dirty(handle, lsn, records, meta)
-          answer -> answer
-        end
-      end)
+    case staged(handle, lsn, records, meta) do
+      {:ok, _last} = staged ->
+        staged
+
+      # Nothing was done. What to say of it, or to wait for, takes the store.
+      _refused ->
+        with {:ok, service} <- Store.service(log.store),
+             do: Store.ready(service, fn -> staged(handle, lsn, records, meta) end)
+    end
+  end
+
+  defp staged(handle, lsn, records, meta) do
+    case Native.store_append(handle, lsn, records, meta) do
+      :oversized -> Native.store_append_dirty(handle, lsn, records, meta)
+      answer -> answer
     end
   end
 

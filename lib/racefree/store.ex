@@ -76,7 +76,7 @@ defmodule Racefree.Store do
   ## Costs
 
   An append copies the payload once, under a lock that is held for the copy. Reading from memory copies small pages and hands out parts of the store's memory for large ones (64 KiB and more):
-  a binary of such a page keeps its block alive, see `:pinned_bytes` in `info/1`; `:binary.copy/1` lets it go. Files are read on a dirty scheduler.
+  a binary of such a page keeps its block alive, see `:pinned_bytes` in `info/1`; `:binary.copy/1` lets it go. What would wait for the disk is read on a dirty scheduler.
   """
 
   alias Racefree.{Lease, Log, LogRemoval, Native, Options}

@@ -5,9 +5,17 @@
 
 use super::options::Clock;
 use super::vfs::{Vfs, VfsFile};
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+use rustix::fs::{Advice, fadvise};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+#[cfg(target_os = "linux")]
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::io::IoSliceMut;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -95,6 +103,22 @@ impl VfsFile for DiskFile {
 
     fn length(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        match preadv2(&self.file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(Some(read)),
+            // Not in memory; or a file system or kernel that cannot tell.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn read_ahead(&self, offset: u64, length: usize) {
+        // A file system that takes no advice reads when it is asked to.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(length as u64), Advice::WillNeed);
     }
 }
 

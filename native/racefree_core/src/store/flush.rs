@@ -56,8 +56,9 @@ impl Summary {
     }
 
     pub(super) fn commit(&mut self, lsn: Lsn) {
-        self.metas.append(&mut self.open_metas);
-        self.touched.append(&mut self.open_touched);
+        // One by one: `append` would rebuild the whole of what many transactions have gathered, for every single one.
+        self.metas.extend(std::mem::take(&mut self.open_metas));
+        self.touched.extend(std::mem::take(&mut self.open_touched));
         self.lsn = lsn;
     }
 

@@ -222,7 +222,7 @@ fn share<V: Vfs>(given: Given<'_, V>, image: Image<V::File>) -> Arc<Engine<V>> {
 }
 
 fn insert_log<F>(stage: &mut Stage<F>, catalog: &mut Catalog<F>, id: LogId, log: RecoveredLog<F>) {
-    let RecoveredLog { key, view, last, writer } = log;
+    let RecoveredLog { key, view, last, writer, .. } = log;
     let view: View<F> = view;
     debug_assert!(view.life != Life::Purged);
     let mut appender = Appender::new(id, last);

@@ -28,6 +28,8 @@ pub enum Level {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
     Any,
+    /// Memory, and small pieces of files that the system has in its own: never waits for the disk, [`ReadError::Cold`] where that would be needed.
+    Cached,
     /// Only memory: no I/O, [`ReadError::Cold`] where a file would be needed.
     Memory,
 }
@@ -194,6 +196,8 @@ struct Collector {
     upto: Offset,
     limit: ReadLimit,
     last: Offset,
+    /// Read out of files without waiting.
+    cached_bytes: usize,
 }
 
 impl Collector {
@@ -250,11 +254,15 @@ impl Collector {
     }
 
     /// Takes frames of one row of a pack.
-    fn file<F: VfsFile>(&mut self, pack: &Pack<F>, row: &Row) -> Result<Stop, ReadError> {
+    fn file<F: VfsFile>(&mut self, pack: &Pack<F>, row: &Row, source: Source) -> Result<Stop, ReadError> {
         let mut position = pack.seek(row, self.after);
         let mut want = self.first_read_bytes(pack, row, position);
         while position < row.end {
-            let buffer = read_frames(pack, row, position, want)?;
+            let buffer = match source {
+                Source::Any => read_frames(pack, row, position, want)?,
+                Source::Cached => self.cached_frames(pack, row, position, want)?,
+                Source::Memory => return Err(ReadError::Cold),
+            };
             let mut at = 0;
             let mut first = None;
             let stop = loop {
@@ -284,8 +292,25 @@ impl Collector {
         }
         Ok(Stop::Exhausted)
     }
+
+    /// Like [`read_frames`], without waiting: what the page has taken out of files so far, and this, is bounded, and the system has it in memory.
+    fn cached_frames<F: VfsFile>(&mut self, pack: &Pack<F>, row: &Row, position: u64, want: usize) -> Result<Vec<u8>, ReadError> {
+        let length = frames_length(row, position, want);
+        self.cached_bytes = self.cached_bytes.saturating_add(length);
+        if self.cached_bytes > CACHED_BYTES_MAX {
+            return Err(ReadError::Cold);
+        }
+        let mut buffer = vec![0; length];
+        // Short, interrupted or refused: a read that may wait finds out what it is.
+        match pack.file.read_cached_at(&mut buffer, position) {
+            Ok(Some(filled)) if filled == length => checked_fit(pack, row, position, buffer),
+            _ => Err(ReadError::Cold),
+        }
+    }
 }
 
+/// What is read out of the system's memory in one page at most: checked and copied in some twenty microseconds.
+const CACHED_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 const FIRST_READ_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES_MAX: usize = 1024 * 1024;
@@ -300,7 +325,8 @@ pub(super) fn read_page<F: VfsFile>(view: &View<F>, position: Lsn, range: &ReadR
     if range.after < view.trimmed && !planted::has(Planted::ReadBelowTrim) {
         return Err(ReadError::Trimmed { after: view.trimmed });
     }
-    let mut collector = Collector { records: Records::default(), after: range.after, upto, limit: range.limit, last: range.after };
+    let mut collector =
+        Collector { records: Records::default(), after: range.after, upto, limit: range.limit, last: range.after, cached_bytes: 0 };
     let stop = collect(view, range, &mut collector)?;
     let next = if matches!(stop, Stop::Full) { Next::More(collector.last) } else { Next::Done };
     Ok(done(collector.records, next))
@@ -319,7 +345,7 @@ fn collect<F: VfsFile>(view: &View<F>, range: &ReadRange, collector: &mut Collec
         if collector.records.count > 0 && row.first > range.after && is_full(collector) {
             return Ok(Stop::Full);
         }
-        match collector.file(pack, row)? {
+        match collector.file(pack, row, range.source)? {
             Stop::Exhausted => {}
             stop => return Ok(stop),
         }
@@ -342,14 +368,23 @@ fn is_full(collector: &Collector) -> bool {
     collector.records.count >= collector.limit.records || collector.records.payload_bytes >= collector.limit.bytes
 }
 
+fn frames_length(row: &Row, position: u64, want: usize) -> usize {
+    usize::try_from(row.end - position).unwrap_or(usize::MAX).min(want)
+}
+
 /// Up to `want` bytes of the row from `position` on, a frame's start.
 pub(super) fn read_frames<F: VfsFile>(pack: &Pack<F>, row: &Row, position: u64, want: usize) -> Result<Vec<u8>, ReadError> {
-    let length = usize::try_from(row.end - position).unwrap_or(usize::MAX).min(want);
+    let length = frames_length(row, position, want);
     let mut buffer = vec![0; length];
     let filled = super::directory::read_up_to(&pack.file, &mut buffer, position)?;
     if filled < length {
         return Err(ReadError::Corrupt { file: pack.name(), offset: position + filled as u64, defect: Defect::Truncated });
     }
+    checked_fit(pack, row, position, buffer)
+}
+
+/// The buffer, whose first frame ends within the row.
+fn checked_fit<F>(pack: &Pack<F>, row: &Row, position: u64, buffer: Vec<u8>) -> Result<Vec<u8>, ReadError> {
     let fits = |header: FrameHeader| position + header.frame_bytes() as u64 <= row.end && header.length as usize <= RECORD_BYTES_LIMIT;
     if FrameHeader::decode(&buffer, 0).is_some_and(|header| !fits(header)) {
         return Err(ReadError::Corrupt { file: pack.name(), offset: position, defect: Defect::Checksum });

@@ -64,6 +64,17 @@ pub(super) struct RecoveredLog<F> {
     pub(super) view: View<F>,
     pub(super) last: Offset,
     pub(super) writer: Option<BlockWriter>,
+    /// The transaction that wrote to it last, and `last` before that one did.
+    touched_by: Lsn,
+    before: Offset,
+    /// Whether the summary has it among the logs with committed records.
+    in_summary: bool,
+}
+
+impl<F> RecoveredLog<F> {
+    fn new(key: PlainArc<[u8]>, view: View<F>) -> Self {
+        Self { key, view, last: Offset::START, writer: None, touched_by: 0, before: Offset::START, in_summary: false }
+    }
 }
 
 /// What stands behind all claims of the last write-ahead log, to be copied.
@@ -153,7 +164,7 @@ impl<F: VfsFile> Image<F> {
             view.life = if row.removing { Life::Removing } else { Life::Live };
             view.metas = row.meta.iter().map(|(lsn, bytes)| Meta { lsn: *lsn, bytes: PlainArc::clone(bytes) }).collect();
             // A trim may be in the manifest before records below it are replayed: it says nothing about the last offset.
-            logs.insert(*id, RecoveredLog { key: PlainArc::clone(&row.key), last: Offset::START, view, writer: None });
+            logs.insert(*id, RecoveredLog::new(PlainArc::clone(&row.key), view));
         }
         let mut packs = BTreeMap::new();
         for info in state.packs.values() {
@@ -247,8 +258,8 @@ fn open_wal<V: Vfs>(vfs: &V, dir: &Path, number: u64, identity: u128) -> Result<
 /// What the transaction that no COMMIT has ended yet wrote so far. Its records are in the views already, above the last committed transaction.
 struct Open {
     lsn: Lsn,
-    /// With their last offsets before.
-    touched: BTreeMap<LogId, Offset>,
+    /// Each once: a log remembers who touched it last.
+    touched: Vec<LogId>,
     metas: Vec<(LogId, Meta)>,
     records: u64,
     bytes: u64,
@@ -306,12 +317,13 @@ impl<F: VfsFile> Replay<'_, F> {
             }
             at += BATCH_HEADER_BYTES as u64;
             while at < batch.end {
-                let name = file.name.clone();
                 let Some((entry, end)) = file.entry(at, batch.end)? else {
                     torn = true;
                     break;
                 };
-                self.entry(&entry).map_err(|defect| corrupt(&name, at, defect))?;
+                if let Err(defect) = self.entry(&entry) {
+                    return Err(corrupt(&file.name, at, defect));
+                }
                 at = end;
             }
         }
@@ -347,7 +359,8 @@ impl<F: VfsFile> Replay<'_, F> {
                 {
                     found.view.metas = vec![Meta { lsn, bytes: PlainArc::clone(&bytes) }];
                 }
-                if self.known(log)? {
+                self.check_created(log)?;
+                if self.image.logs.contains_key(&log) {
                     self.transaction(lsn)?.metas.push((log, Meta { lsn, bytes }));
                 }
             }
@@ -361,8 +374,7 @@ impl<F: VfsFile> Replay<'_, F> {
                 }
                 let key: PlainArc<[u8]> = PlainArc::from(entry.body);
                 self.image.next_log = log.0 + 1;
-                let recovered = RecoveredLog { key: PlainArc::clone(&key), view: View::empty(), last: Offset::START, writer: None };
-                self.image.logs.insert(log, recovered);
+                self.image.logs.insert(log, RecoveredLog::new(PlainArc::clone(&key), View::empty()));
                 self.image.summary.changes.push(Change::Create { log, key });
             }
             Kind::Tombstone => {
@@ -404,7 +416,7 @@ impl<F: VfsFile> Replay<'_, F> {
         if lsn <= self.image.summary.lsn {
             return Err(Defect::Meaning);
         }
-        let open = self.open.get_or_insert_with(|| Open { lsn, touched: BTreeMap::new(), metas: Vec::new(), records: 0, bytes: 0 });
+        let open = self.open.get_or_insert_with(|| Open { lsn, touched: Vec::new(), metas: Vec::new(), records: 0, bytes: 0 });
         if open.lsn == lsn { Ok(open) } else { Err(Defect::Meaning) }
     }
 
@@ -415,8 +427,11 @@ impl<F: VfsFile> Replay<'_, F> {
         if let Some(open) = self.open.take() {
             self.image.report.records += open.records;
             self.image.report.bytes += open.bytes;
-            for log in open.touched.into_keys() {
-                self.image.summary.run(log);
+            for log in open.touched {
+                // One that was purged in between is in the summary all the same: what is written from it looks again.
+                if self.image.logs.get_mut(&log).is_none_or(|found| !std::mem::replace(&mut found.in_summary, true)) {
+                    self.image.summary.run(log);
+                }
             }
             for (log, meta) in open.metas {
                 if let Some(found) = self.image.logs.get_mut(&log) {
@@ -429,20 +444,22 @@ impl<F: VfsFile> Replay<'_, F> {
         Ok(())
     }
 
-    /// Whether the log is there. One that was purged may still be written to by older entries; one that never was may not.
-    fn known(&self, log: LogId) -> Result<bool, Defect> {
-        if log.0 >= self.image.next_log { Err(Defect::Meaning) } else { Ok(self.image.logs.contains_key(&log)) }
+    /// One that was purged may still be written to by older entries; one that never was may not.
+    fn check_created(&self, log: LogId) -> Result<(), Defect> {
+        if log.0 < self.image.next_log { Ok(()) } else { Err(Defect::Meaning) }
     }
 
     /// Takes a run's records into the log's view, as a writer would: they are of no effect before the COMMIT.
     fn run(&mut self, log: LogId, frames: &[u8]) -> Result<(), Defect> {
         let lsn = FrameHeader::decode(frames, 0).ok_or(Defect::Meaning)?.offset.tx;
         self.transaction(lsn)?;
-        if !self.known(log)? {
-            return Ok(());
-        }
+        self.check_created(log)?;
         let (Some(found), Some(open)) = (self.image.logs.get_mut(&log), &mut self.open) else { return Ok(()) };
-        open.touched.entry(log).or_insert(found.last);
+        if found.touched_by != lsn {
+            found.touched_by = lsn;
+            found.before = found.last;
+            open.touched.push(log);
+        }
         open.bytes += frames.len() as u64;
         open.records += append(found, lsn, frames, &self.image.memory, self.options)?;
         Ok(())
@@ -451,9 +468,10 @@ impl<F: VfsFile> Replay<'_, F> {
     /// Drops what no COMMIT followed; returns the transaction it belonged to.
     fn drop_open(&mut self) -> Option<Lsn> {
         let open = self.open.take()?;
-        for (log, before) in open.touched {
+        for log in open.touched {
             if let Some(found) = self.image.logs.get_mut(&log) {
-                found.last = before;
+                found.last = found.before;
+                found.touched_by = 0;
                 found.writer = None;
                 let freed = found.view.undo(open.lsn);
                 self.image.memory.leave(freed);

@@ -42,4 +42,10 @@ pub trait VfsFile: Send + Sync + 'static {
     /// Makes the file's bytes and length durable.
     fn sync_data(&self) -> io::Result<()>;
     fn length(&self) -> io::Result<u64>;
+    /// Reads at `offset` what needs no wait for the disk; may be short. `None` if that is not to be had.
+    fn read_cached_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<Option<usize>> {
+        Ok(None)
+    }
+    /// Says that the bytes from `offset` on will be read soon. Changes nothing but how fast.
+    fn read_ahead(&self, _offset: u64, _length: usize) {}
 }

@@ -173,10 +173,11 @@ impl<'a> EntryRef<'a> {
         let kind = cursor.u32()?;
         let _ = cursor.u64()?;
         let subject = cursor.u64()?;
-        let body = bytes.get(ENTRY_HEADER_BYTES..)?.get(..length)?;
-        if seed.checksum(position, &[header.get(4..)?, body]) != crc && !planted::has(Planted::SkipEntryChecksum) {
+        let covered = bytes.get(4..ENTRY_HEADER_BYTES.checked_add(length)?)?;
+        if seed.checksum(position, &[covered]) != crc && !planted::has(Planted::SkipEntryChecksum) {
             return None;
         }
+        let body = covered.get(ENTRY_HEADER_BYTES - 4..)?;
         Some(Self { kind: Kind::of(u8::try_from(kind).ok()?)?, subject, body })
     }
 }

@@ -1,7 +1,7 @@
 //! The calls of `Racefree.Store` and `Racefree.Log`: decode, ask the core, encode.
 //!
 //! What takes or gives much at a time exists twice, for normal and for dirty schedulers. On a normal one it answers `:oversized` to what could take a millisecond, and
-//! reading answers `:cold` where it would have to touch a file, having done nothing; Elixir calls the other. The core's calls lock for the time of a copy and do no I/O
+//! reading answers `:cold` where it might wait for the disk, having done nothing; Elixir calls the other. The core's calls lock for the time of a copy and do no I/O
 //! but where the name says `dirty`.
 
 mod service;
@@ -267,6 +267,10 @@ fn store_append_dirty<'a>(env: Env<'a>, lease: ResourceArc<LeaseHandle>, lsn: u6
 
 fn append<'a>(env: Env<'a>, handle: &LeaseHandle, lsn: u64, (records, meta): (Term<'a>, Term<'a>), effort: Effort) -> Term<'a> {
     guarded(env, &handle.service, || {
+        // Elixir does not look at the owner's table first, as it does elsewhere: that costs as much as the rest of the call.
+        if handle.service.is_orphan(env) {
+            return Ok(error(env, atoms::store_down()));
+        }
         let decoded = Decoded::new(records, effort)?;
         let meta = terms::meta(meta)?;
         let lease = handle.lease.lock().unwrap_or_else(PoisonError::into_inner);
@@ -352,7 +356,7 @@ fn store_release<'a>(env: Env<'a>, handle: ResourceArc<LeaseHandle>) -> Term<'a>
 type RangeTerm<'a> = (Term<'a>, Term<'a>, Term<'a>, Term<'a>);
 
 fn range((after, upto, _, limit): &RangeTerm<'_>, effort: Effort) -> Result<ReadRange, Refusal> {
-    let source = if effort == Effort::Normal { Source::Memory } else { Source::Any };
+    let source = if effort == Effort::Normal { Source::Cached } else { Source::Any };
     Ok(ReadRange { after: terms::offset(*after)?, upto: terms::offset(*upto)?, limit: terms::limit(*limit, effort)?, source })
 }
 

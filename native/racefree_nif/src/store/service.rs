@@ -101,6 +101,11 @@ impl Service {
         self.life.as_ref().is_some_and(|life| life.is_ending.load(Ordering::Acquire))
     }
 
+    /// Whether the owner process is dead, of which the machine may not have told yet.
+    pub(crate) fn is_orphan(&self, env: Env<'_>) -> bool {
+        self.life.as_ref().is_some_and(|life| !life.owner.local().is_alive(env))
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         self.life.is_none()
     }

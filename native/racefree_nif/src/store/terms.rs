@@ -8,6 +8,7 @@ use racefree_core::store::{
 };
 use rustler::types::list::ListIterator;
 use rustler::{Atom, Binary, Encoder, Env, NewBinary, Resource, ResourceArc, Term};
+use smallvec::SmallVec;
 
 use super::waiting::Outcome;
 use crate::atoms;
@@ -35,9 +36,9 @@ pub(crate) enum Refusal {
     Argument,
 }
 
-/// Payloads with their operations.
+/// Payloads with their operations. One needs no memory of its own.
 pub(crate) struct Decoded<'a> {
-    payloads: Vec<(Option<u64>, Binary<'a>)>,
+    payloads: SmallVec<[(Option<u64>, Binary<'a>); 1]>,
 }
 
 impl<'a> Decoded<'a> {
@@ -46,14 +47,16 @@ impl<'a> Decoded<'a> {
         // rustler's iterator panics at the end of an improper list.
         list.list_length().map_err(|_| Refusal::Argument)?;
         let elements: ListIterator = list.decode().map_err(|_| Refusal::Argument)?;
-        let mut payloads = Vec::new();
+        let mut payloads = SmallVec::new();
         let mut bytes = 0;
         for (index, element) in elements.enumerate() {
-            let (op, iodata) = match element.decode::<(u64, Term<'a>)>() {
-                Ok((op, iodata)) => (Some(op), iodata),
-                Err(_) => (None, element),
+            let (op, payload) = match Binary::from_term(element) {
+                Ok(payload) => (None, payload),
+                Err(_) => match element.decode::<(u64, Term<'a>)>() {
+                    Ok((op, iodata)) => (Some(op), flat(iodata).map_err(|_| Refusal::Record(index))?),
+                    Err(_) => (None, flat(element).map_err(|_| Refusal::Record(index))?),
+                },
             };
-            let payload = Binary::from_term(iodata).or_else(|_| Binary::from_iolist(iodata)).map_err(|_| Refusal::Record(index))?;
             bytes += payload.len();
             if effort == Effort::Normal && (bytes > NORMAL_BYTES_MAX || index >= NORMAL_RECORDS_MAX) {
                 return Err(Refusal::Oversized);
@@ -63,9 +66,14 @@ impl<'a> Decoded<'a> {
         Ok(Self { payloads })
     }
 
-    pub(crate) fn records(&self) -> Vec<Record<'_>> {
+    pub(crate) fn records(&self) -> SmallVec<[Record<'_>; 1]> {
         self.payloads.iter().map(|(op, payload)| Record { op: *op, payload: payload.as_slice() }).collect()
     }
+}
+
+/// The bytes of iodata.
+fn flat(iodata: Term<'_>) -> Result<Binary<'_>, rustler::Error> {
+    Binary::from_term(iodata).or_else(|_| Binary::from_iolist(iodata))
 }
 
 /// `nil` or iodata.
@@ -73,7 +81,7 @@ pub(crate) fn meta<'a>(term: Term<'a>) -> Result<Option<Binary<'a>>, Refusal> {
     if term.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil()) {
         return Ok(None);
     }
-    Binary::from_term(term).or_else(|_| Binary::from_iolist(term)).map(Some).map_err(|_| Refusal::Argument)
+    flat(term).map(Some).map_err(|_| Refusal::Argument)
 }
 
 pub(crate) fn offset(term: Term<'_>) -> Result<Offset, Refusal> {
@@ -130,10 +138,15 @@ fn records(env: Env<'_>, records: Records) -> Term<'_> {
 /// The records of one run, as parts of `whole`, which holds its bytes.
 fn run<'a>(env: Env<'a>, records: &Records, index: usize, whole: &Binary<'a>, terms: &mut Vec<Term<'a>>) {
     let Some(run) = records.runs().nth(index) else { return };
+    // Neighbours are often of one transaction, whose number is made once.
+    let mut tx = (0, 0_u64.encode(env));
     for (offset, payload) in run.payloads() {
+        if tx.0 != offset.tx {
+            tx = (offset.tx, offset.tx.encode(env));
+        }
         // The range lies in the run's bytes.
         let Ok(payload) = whole.make_subbinary(payload.start, payload.len()) else { continue };
-        terms.push(((offset.tx, offset.op), payload.to_term(env)).encode(env));
+        terms.push(((tx.1, offset.op), payload.to_term(env)).encode(env));
     }
 }
 

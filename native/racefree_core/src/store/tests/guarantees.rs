@@ -179,6 +179,31 @@ fn a4_an_empty_page_means_that_nothing_was_committed_in_the_range() {
 }
 
 #[test]
+fn what_the_system_has_in_memory_is_read_without_waiting_and_the_rest_is_cold() {
+    let disk = MemoryDisk::default();
+    let mut stepped = open(&disk, small());
+    stepped.put(1, b"small", &[&[1; 100], &[2; 100]]);
+    stepped.put(2, b"large", &[&[3; 40_000]]);
+    stepped.settle();
+    stepped.put(3, b"large", &[&[4; 40_000]]);
+    for lsn in 4..60 {
+        stepped.put(lsn, b"filler", &[&[0; 250]]);
+        stepped.settle();
+    }
+    let read = |key: &[u8], source| {
+        let page = stepped.store.find(key).unwrap().read(&ReadRange { source, ..everything() }, Level::Visible)?;
+        Ok(page.records.iter().map(|(_, payload)| payload.to_vec()).collect::<Vec<_>>())
+    };
+    assert_eq!(read(b"small", Source::Cached), read(b"small", Source::Any));
+    assert_eq!(read(b"small", Source::Memory), Err(ReadError::Cold));
+    assert_eq!(read(b"large", Source::Cached), Err(ReadError::Cold), "more than one call may copy");
+    assert_eq!(read(b"large", Source::Any).unwrap().len(), 2);
+    disk.failing().cached_reads.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(read(b"small", Source::Cached), Err(ReadError::Cold));
+    assert_eq!(read(b"small", Source::Any).unwrap().len(), 2);
+}
+
+#[test]
 fn a5_a6_a15_after_a_power_loss_at_any_step_all_logs_stand_at_one_announced_transaction() {
     let disk = MemoryDisk::default();
     let mut stepped = open(&disk, small());

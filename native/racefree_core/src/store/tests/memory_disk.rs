@@ -32,6 +32,8 @@ pub(crate) struct Failing {
     pub(crate) room: AtomicBool,
     pub(crate) renames: AtomicBool,
     pub(crate) reads: AtomicBool,
+    /// Reads that may not wait.
+    pub(crate) cached_reads: AtomicBool,
 }
 
 pub(crate) struct MemoryFile(Shared, Arc<Failing>);
@@ -197,6 +199,10 @@ impl VfsFile for MemoryFile {
         let mut content = self.0.lock().unwrap();
         content.synced = content.now.clone();
         Ok(())
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        if self.1.cached_reads.load(Ordering::Relaxed) { Ok(None) } else { self.read_at(buffer, offset).map(Some) }
     }
 
     fn length(&self) -> io::Result<u64> {

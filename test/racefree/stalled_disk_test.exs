@@ -1,0 +1,97 @@
+defmodule Racefree.StalledDiskTest do
+  # A disk that does not answer must cost who waits for it his time, and nobody else's. The disk is stalled until the test says otherwise: a call that needed it would never return.
+  # Not async: the machine has one monitor of long schedules.
+  use ExUnit.Case, async: false
+
+  alias Racefree.{Log, SchedulerWatch, StalledDisk, Store}
+
+  @moduletag :tmp_dir
+  @store __MODULE__.Store
+  @options [
+    wal_bytes_max: 1_048_576,
+    transaction_bytes_max: 1_048_576,
+    stage_bytes_max: 262_144,
+    record_bytes_max: 65_536,
+    memory_bytes_max: 8 * 1_048_576
+  ]
+
+  test "while the disk stalls, schedulers stay free and callers are answered", context do
+    stalled_for(context, 0)
+  end
+
+  @tag :long
+  test "while the disk stalls for ten seconds, schedulers stay free and callers are answered",
+       context do
+    stalled_for(context, 10_000)
+  end
+
+  defp stalled_for(%{tmp_dir: folder}, milliseconds) do
+    case StalledDisk.mount(folder) do
+      {:ok, mounted} ->
+        on_exit(fn -> StalledDisk.unmount(mounted) end)
+
+        start_supervised!({Store, [name: @store, dir: Path.join(mounted, "store")] ++ @options})
+        {_, reports} = SchedulerWatch.watch(5, fn -> stall(mounted, milliseconds) end)
+        assert reports == []
+
+      {:error, reason} ->
+        IO.puts(:stderr, "a stalled disk: NOT TESTED, for #{reason}")
+    end
+  end
+
+  defp stall(mounted, milliseconds) do
+    {:ok, log} = Store.log(@store, :log)
+    {:ok, first} = Store.visible_lsn(@store)
+    :ok = Store.transact(@store, first + 1, [{log, ["before"]}])
+    assert {:ok, _} = Store.await_durable(@store, first + 1, 60_000)
+
+    :ok = StalledDisk.freeze(mounted)
+    until = System.monotonic_time(:millisecond) + milliseconds
+    {last, ref} = go_on(log, first + 2, until)
+    assert {:ok, durable} = Store.durable_lsn(@store)
+    assert durable <= first + 1
+    refute_received {^ref, _}
+    :ok = StalledDisk.thaw(mounted)
+
+    assert_receive {^ref, {:ok, _}}, 60_000
+    assert {:ok, _} = Store.await_durable(@store, last, 60_000)
+    # From here the next run of this, if there is one, has room.
+    assert :ok = Log.trim(log, {last, 0}, 60_000)
+  end
+
+  # All that can be asked of the store, over and over until the time has come; then writes until there is no more room.
+  defp go_on(log, lsn, until) do
+    :ok = Store.transact(@store, lsn, [{log, ["#{lsn}"]}], [{log, "meta"}])
+    assert {:ok, [{{^lsn, 0}, text}], :done} = Log.read(log, {lsn - 1, 0})
+    assert text == "#{lsn}"
+    assert {:ok, {^lsn, "meta"}} = Log.meta(log)
+    assert {:ok, [], :done} = Log.read(log, {lsn - 1, 0}, :end, level: :durable)
+    assert {:error, :timeout} = Store.await_durable(@store, lsn, 10)
+    assert {:error, :timeout} = Log.trim(log, {lsn - 1, 0}, 10)
+    assert {:ok, %{visible_lsn: ^lsn}} = Store.info(@store)
+    assert {:ok, _new} = Store.log(@store, {:new, lsn})
+    every_scheduler_runs()
+
+    if System.monotonic_time(:millisecond) < until,
+      do: go_on(log, lsn + 1, until),
+      else: fill(log, lsn + 1)
+  end
+
+  defp fill(log, lsn) do
+    case Store.transact(@store, lsn, [{log, [:binary.copy("x", 20_000)]}]) do
+      :ok -> fill(log, lsn + 1)
+      {:error, {:busy, ref}} -> {lsn - 1, ref}
+    end
+  end
+
+  # A process on each scheduler gets its turn.
+  defp every_scheduler_runs do
+    test = self()
+
+    for scheduler <- 1..System.schedulers_online() do
+      ref = make_ref()
+      :erlang.spawn_opt(fn -> send(test, ref) end, scheduler: scheduler)
+      assert_receive ^ref, 60_000
+    end
+  end
+end
