@@ -3,12 +3,14 @@
 pub mod finding;
 pub mod page;
 pub mod rules;
+pub mod sketch;
 pub mod suppression;
 
 mod fixes;
 mod handlers;
 mod identity;
 mod nil_flow;
+mod rivals;
 mod story;
 mod tables;
 

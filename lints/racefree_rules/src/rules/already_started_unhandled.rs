@@ -1,0 +1,337 @@
+//! # Whoever starts second crashes
+//!
+//! ## What it reports
+//!
+//! A process is looked up by its name, is not there, and is started under that name; the answer of the start is taken apart by a match, or by a
+//! `case`, that has no place for `{:error, {:already_started, pid}}`. When two processes do so at the same time, one of them crashes over a
+//! process that is there, as it wanted.
+//!
+//! ```elixir
+//! defmodule Room do
+//!   use GenServer
+//!   def start_link(id), do: GenServer.start_link(__MODULE__, id, name: {:global, {:room, id}})
+//!   def init(id), do: {:ok, id}
+//!
+//!   def ensure(id) do
+//!     case GenServer.whereis({:global, {:room, id}}) do
+//!       nil ->
+//!         {:ok, pid} = DynamicSupervisor.start_child(Rooms, {Room, id})
+//!         pid
+//!
+//!       pid ->
+//!         pid
+//!     end
+//!   end
+//! end
+//! ```
+//!
+//! ## Losing schedule
+//!
+//! ```text
+//! caller                        | another caller
+//! ------------------------------|------------------------------
+//! looks the room up: nobody     |
+//!                               | looks it up: nobody
+//!                               | starts it: {:ok, pid}
+//! starts it: {:error, {:already_started, pid}}
+//! the match fails: crashes      |
+//! ```
+//!
+//! ## Instead
+//!
+//! Take the process that is there.
+//!
+//! ```elixir
+//! defmodule Room do
+//!   use GenServer
+//!   def start_link(id), do: GenServer.start_link(__MODULE__, id, name: {:global, {:room, id}})
+//!   def init(id), do: {:ok, id}
+//!
+//!   def ensure(id) do
+//!     case DynamicSupervisor.start_child(Rooms, {Room, id}) do
+//!       {:ok, pid} -> pid
+//!       {:error, {:already_started, pid}} -> pid
+//!     end
+//!   end
+//! end
+//! ```
+//!
+//! `Racefree.Registry.ensure_started/3` looks up and starts as one step: of all who ask at once, one starts the process and all get its pid.
+//!
+//! ## Not reported
+//!
+//! - Answers with a clause for that error, or whose errors are handed on or dropped.
+//! - Starts that no lookup of the same name decided, such as those of an application or a supervisor.
+//! - Lookups and starts that one server's process alone makes, or that a lock surrounds.
+//! - Processes that take no name.
+
+use super::Rule;
+use crate::finding::{Finding, Place, Safety, Severity, Tier};
+use crate::fixes::case_at;
+use crate::rivals::may_run_twice;
+use crate::sketch::{Piece, Sketch, Stroke};
+use crate::story::{Story, effect_words, process_words};
+use racefree_analysis::summary::{FunctionId, Item, ItemKind, Misfit, MisfitKind, ScopeKind};
+use racefree_analysis::term::Term;
+use racefree_analysis::value::{Alt, Deps, OriginKind, Shape, Value};
+use racefree_analysis::walk::Event;
+use racefree_analysis::{Program, value};
+use racefree_models::EffectKind;
+use racefree_syntax::core::{CaseClause, ExprKind, Pattern, PatternKind, VarId};
+use racefree_syntax::{Symbol, symbol};
+use std::collections::BTreeMap;
+
+pub(super) static RULE: Rule = Rule {
+    id: "already_started_unhandled",
+    severity: Severity::Error,
+    since: "0.1.0",
+    doc: include_str!("../../../../priv/rules/already_started_unhandled.md"),
+    shared: "A name that one process at a time can have.",
+    primitive: "`Racefree.Registry.ensure_started/3`: of all who ask at once, one starts the process, and all get its pid.",
+    check,
+};
+
+const LOOKUP: u64 = 1 << EffectKind::Lookup as u64;
+const START: u64 = 1 << EffectKind::Start as u64;
+
+/// Who does the same.
+const RIVAL: &str = "another process";
+
+/// A match that fails for whoever starts second.
+struct Loser<'p> {
+    function: FunctionId,
+    misfit: &'p Misfit,
+    /// The start whose answer it takes.
+    start: Place,
+}
+
+fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
+    let losers = losers(program);
+    if losers.is_empty() {
+        return;
+    }
+    let mut found: BTreeMap<Place, (usize, Place, Finding)> = BTreeMap::new();
+    for (id, _) in program.functions() {
+        let reach = program.summary(id).reach;
+        if reach & LOOKUP == 0 || reach & START == 0 || program.is_test(id) {
+            continue;
+        }
+        let events = program.events(id, LOOKUP | START);
+        for (index, start) in events.iter().enumerate() {
+            let place = start.place(program);
+            let here = |loser: &&Loser<'_>| loser.start == place && start.functions.contains(&loser.function);
+            for loser in losers.iter().filter(here) {
+                let before = events.get(..index).unwrap_or(&[]);
+                let Some(lookup) = before.iter().rfind(|lookup| decided(program, lookup, start)) else { continue };
+                let Some(tier) = tier(program, start) else { continue };
+                let key = program.place(loser.function, loser.misfit.span);
+                let rank = (start.path.len(), lookup.place(program));
+                if found.get(&key).is_none_or(|(length, place, _)| rank < (*length, *place)) {
+                    found.insert(key, (rank.0, rank.1, finding(program, tier, lookup, start, loser)));
+                }
+            }
+        }
+    }
+    findings.extend(found.into_values().map(|(_, _, finding)| finding));
+}
+
+/// The matches of the program that raise for `{:error, {:already_started, _}}`, and have nothing around that takes it.
+fn losers<'p>(program: &'p Program<'_>) -> Vec<Loser<'p>> {
+    let mut losers = Vec::new();
+    for (id, _) in program.functions() {
+        let summary = program.summary(id);
+        for misfit in &summary.misfits {
+            let shielded = summary.in_scope(misfit.scope, |kind| matches!(kind, ScopeKind::Try(_) | ScopeKind::Shielded(_) | ScopeKind::Locked));
+            if !shielded
+                && !program.is_test(id)
+                && may_run_twice(program, id)
+                && let Some(start) = misfit.value.alts.iter().find_map(|alt| refused_start(program, alt))
+            {
+                losers.push(Loser { function: id, misfit, start });
+            }
+        }
+    }
+    losers
+}
+
+/// The start whose refusal the value is, when it says that the process is there already.
+fn refused_start(program: &Program<'_>, alt: &Alt) -> Option<Place> {
+    let root = alt.origin.as_ref()?.root();
+    let is_start = matches!(root.kind, OriginKind::Observed { effect: EffectKind::Start, .. });
+    let Shape::Tuple(parts) = &alt.shape else { return None };
+    let reason = parts.get(1)?.alts.iter().find_map(|alt| match &alt.shape {
+        Shape::Tuple(reason) => reason.first()?.atoms().next(),
+        _ => None,
+    });
+    (is_start && reason == Some(symbol(&program.models().conventions.already_started))).then_some(root.place)
+}
+
+/// Whether the start was made because the lookup found nobody under the same name.
+fn decided(program: &Program<'_>, lookup: &Event<'_>, start: &Event<'_>) -> bool {
+    if lookup.effect.kind != EffectKind::Lookup || start.effect.kind != EffectKind::Start || !lookup.compatible(start, program) {
+        return false;
+    }
+    let calm = |event: &Event<'_>| event.here(program) && !event.within(program, |kind| kind == ScopeKind::Locked);
+    let Some((first, then)) = parting(program, lookup, start) else { return false };
+    let observed = first.observation;
+    observed != Deps::default()
+        && then.control.has(observed)
+        && calm(lookup)
+        && calm(start)
+        // A start with what was found is no start of what was not.
+        && !arguments(then).iter().any(|arg| arg.all_deps().has(observed))
+        && lookup.key().is_some_and(|key| is_about(start, key))
+}
+
+/// The two items at which the ways to the events part.
+fn parting<'s>(program: &'s Program<'_>, a: &Event<'_>, b: &Event<'_>) -> Option<(&'s Item, &'s Item)> {
+    let level = a.path.iter().zip(&b.path).position(|(a, b)| a != b)?;
+    let items = &program.summary(*a.functions.get(level)?).items;
+    Some((items.get(*a.path.get(level)? as usize)?, items.get(*b.path.get(level)? as usize)?))
+}
+
+fn arguments(item: &Item) -> &[Value] {
+    match &item.kind {
+        ItemKind::Effect(effect) => &effect.args,
+        ItemKind::Call { args, .. } => args,
+        ItemKind::Foreign { args, .. } => args,
+    }
+}
+
+/// Whether what is started has to do with the key that was looked up: the key itself is among the arguments, or all that it was made from is.
+fn is_about(start: &Event<'_>, key: &Value) -> bool {
+    if !key.term.is_stable() {
+        return false;
+    }
+    let mut params = Vec::new();
+    key.gather_params(&mut params);
+    if params.is_empty() {
+        return start.args.iter().any(|arg| mentions(arg, &key.term));
+    }
+    let mut given = Vec::new();
+    start.args.iter().for_each(|arg| arg.gather_params(&mut given));
+    params.iter().all(|param| given.contains(param))
+}
+
+/// Whether the term is part of the value.
+fn mentions(value: &Value, term: &Term) -> bool {
+    value.term.mentions(term)
+        || value.alts.iter().any(|alt| match &alt.shape {
+            Shape::Tuple(parts) => parts.iter().any(|part| mentions(part, term)),
+            Shape::List(element) => mentions(element, term),
+            Shape::Map(map) => map.fields.iter().any(|(_, field)| mentions(field, term)),
+            _ => false,
+        })
+}
+
+/// Proven when the start gives a name, or starts a child whose module does; assumed when that module is not of the program.
+fn tier(program: &Program<'_>, start: &Event<'_>) -> Option<Tier> {
+    if start.effect.model.options.is_some() {
+        return gives_name(program, &start.args, start.effect.model.options).then_some(Tier::Certain);
+    }
+    let child = start.message()?;
+    let mut modules = Vec::new();
+    gather_modules(child, &mut modules);
+    let known: Vec<_> = program.modules().filter(|(_, entry)| modules.contains(&entry.module.name)).map(|(id, _)| id).collect();
+    if known.is_empty() {
+        return Some(Tier::Likely);
+    }
+    let named = program.functions().any(|(_, entry)| known.contains(&entry.module) && starts_named(program, entry.module));
+    named.then_some(Tier::Certain)
+}
+
+/// The atoms that stand first in what describes a child.
+fn gather_modules(child: &Value, into: &mut Vec<Symbol>) {
+    into.extend(child.atoms().filter(|atom| !value::is_absent(*atom)));
+    for alt in &child.alts {
+        match &alt.shape {
+            Shape::Tuple(parts) => parts.first().into_iter().for_each(|first| gather_modules(first, into)),
+            Shape::Map(map) => map.fields.iter().for_each(|(_, field)| gather_modules(field, into)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a function of the module starts a process under a name.
+fn starts_named(program: &Program<'_>, module: racefree_analysis::summary::ModuleId) -> bool {
+    program.functions().filter(|(_, entry)| entry.module == module).any(|(id, _)| {
+        program.summary(id).reach & START != 0
+            && program.summary(id).items.iter().any(|item| match &item.kind {
+                ItemKind::Effect(effect) => effect.kind == EffectKind::Start && gives_name(program, &effect.args, effect.model.options),
+                _ => false,
+            })
+    })
+}
+
+fn gives_name(program: &Program<'_>, args: &[Value], options: Option<usize>) -> bool {
+    let name = symbol(&program.models().conventions.name_option);
+    let Some(options) = options.and_then(|index| args.get(index)) else { return false };
+    options.alts.iter().any(|alt| matches!(&alt.shape, Shape::Map(map) if map.fields.iter().any(|(field, _)| *field == name)))
+}
+
+fn finding(program: &Program<'_>, tier: Tier, lookup: &Event<'_>, start: &Event<'_>, loser: &Loser<'_>) -> Finding {
+    let caller = process_words(program, loser.function);
+    let place = program.place(loser.function, loser.misfit.span);
+    let reason = &program.models().conventions.already_started;
+    let (looks, starts) = (effect_words(lookup.effect), effect_words(start.effect));
+    let place = match loser.misfit.kind {
+        MisfitKind::Match => place,
+        // Of a whole `case` the start alone is worth pointing at.
+        MisfitKind::NoClause | MisfitKind::Raised => program.place(loser.function, loser.misfit.pattern),
+    };
+    let message = format!("who comes second gets `{{:error, {{:{reason}, pid}}}}` from {starts}, and crashes here over a process that is there");
+    Story::new(program, &RULE, tier, loser.function, place, message)
+        .way(&caller, lookup)
+        .step(caller.clone(), lookup.place(program), format!("{looks} finds nobody"))
+        .step(RIVAL, lookup.place(program), "finds nobody either")
+        .step(RIVAL, start.place(program), format!("{starts} starts the process"))
+        .way(&caller, start)
+        .step(caller.clone(), start.place(program), format!("{starts} is refused: the process has been started"))
+        .step(caller.clone(), place, "has no place for that answer: raises")
+        .harm(format!("{caller} crashes although the process that it wanted is there."))
+        .help(format!("Take the process that is there: a clause for `{{:error, {{:{reason}, pid}}}}`."))
+        .sketches(take_winner(program, start, loser))
+        .done()
+}
+
+/// A clause for the refusal behind the one for success, where the answer is taken by a `case`.
+fn take_winner(program: &Program<'_>, start: &Event<'_>, loser: &Loser<'_>) -> Option<Sketch> {
+    if loser.misfit.kind == MisfitKind::Match {
+        return None;
+    }
+    let (function, _, clauses) = case_at(program, loser.function, loser.misfit.span)?;
+    let (success, pid) = clauses.iter().find_map(|clause| Some((clause, bound_pid(clause)?)))?;
+    let name = function.names.get(pid.0 as usize)?;
+    let head = format!("{{:error, {{:{}, {name}}}}}", program.models().conventions.already_started);
+    // A supervisor's child is the supervisor's, whoever asked for it; another process would be linked to the winner alone.
+    let is_same = gives_pid(success, pid) && start.effect.model.exits;
+    let body = vec![Piece::Source(success.body.span)];
+    Some(Sketch {
+        title: "Take the process that is there".to_owned(),
+        safety: if is_same { Safety::Safe } else { Safety::Unsafe },
+        stroke: Stroke::Clause { clause: program.place(loser.function, success.span), head, body },
+    })
+}
+
+/// The variable of `{:ok, pid}`.
+fn bound_pid(clause: &CaseClause) -> Option<VarId> {
+    match (&clause.pattern.kind, &clause.guard) {
+        (PatternKind::Tuple(parts), None) => match parts.as_slice() {
+            [Pattern { kind: PatternKind::Atom(_), .. }, Pattern { kind: PatternKind::Bind(pid), .. }] => Some(*pid),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether the clause gives the pid and does nothing else with it.
+fn gives_pid(clause: &CaseClause, pid: VarId) -> bool {
+    let is_pid = |kind: &ExprKind| matches!(kind, ExprKind::Var(id) if *id == pid);
+    match &clause.body.kind {
+        ExprKind::Tuple(parts) => {
+            parts.iter().all(|part| is_pid(&part.kind) || matches!(part.kind, ExprKind::Atom(_)))
+        }
+        ExprKind::Block(statements) => matches!(statements.as_slice(), [only] if is_pid(&only.kind)),
+        kind => is_pid(kind) || matches!(kind, ExprKind::Atom(_)),
+    }
+}
