@@ -104,7 +104,9 @@ fn pins(pattern: &Pattern, id: VarId) -> bool {
         PatternKind::Pin(value) => matches!(value.kind, ExprKind::Var(pinned) if pinned == id),
         PatternKind::Tuple(parts) => parts.iter().any(|part| pins(part, id)),
         PatternKind::List { items, tail } => items.iter().chain(tail.as_deref()).any(|part| pins(part, id)),
-        PatternKind::Map { pairs, .. } => pairs.iter().any(|(key, part)| matches!(key.kind, ExprKind::Var(key) if key == id) || pins(part, id)),
+        PatternKind::Map { pairs, .. } => {
+            pairs.iter().any(|(key, part)| matches!(key.kind, ExprKind::Var(key) if key == id) || pins(part, id))
+        }
         PatternKind::Both(left, right) => pins(left, id) || pins(right, id),
         _ => false,
     }

@@ -130,7 +130,7 @@ stored! {
     struct Misfit { kind, span, pattern, clause, arm, scope, item, value }
     enum MisfitKind { Match, NoClause, Raised }
     struct Receive { clause, arm, position, awaited }
-    struct Awaited { tag, arm }
+    struct Awaited { tag, is_open, arm }
     struct ParamClosure { param, runs, args, shield }
     struct Shield { exits, exceptions }
     struct Item { kind, span, name_span, clause, arm, scope, usage, control, observation }

@@ -92,8 +92,10 @@ pub struct Receive {
 /// One clause of a `receive`.
 #[derive(Debug)]
 pub struct Awaited {
-    /// The first word of the message; `None` when it takes messages without one, or any.
+    /// The first word of the message, if it takes such messages.
     pub tag: Option<Symbol>,
+    /// It takes every message.
+    pub is_open: bool,
     pub arm: ArmId,
 }
 

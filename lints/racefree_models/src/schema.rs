@@ -94,6 +94,9 @@ pub struct Function {
     /// It names a file by its path and deals with the whole of it; otherwise a file effect works on one held open.
     #[serde(default)]
     pub whole_file: bool,
+    /// What adds to the number in a row of two as one step, with a row to begin with: `counter(table, key, {2, step}, row)`.
+    #[serde(default)]
+    pub counter: Option<String>,
     /// What a true answer says of the first argument.
     #[serde(default)]
     pub tests: Option<Test>,

@@ -59,7 +59,8 @@ pub(crate) fn movable(program: &Program<'_>, function: FunctionId, call: Span, a
             let (Some(later), Some(earlier)) = (holding(call), holding(above)) else { return };
             let Some([first, .., last]) = statements.get(earlier..=later) else { return };
             // The value of a block's last statement is the block's.
-            if later + 1 < statements.len() && is_plain_call(last, call) && !uses_bound(last, statements.get(earlier..later).unwrap_or(&[])) {
+            if later + 1 < statements.len() && is_plain_call(last, call) && !uses_bound(last, statements.get(earlier..later).unwrap_or(&[]))
+            {
                 found = Some((last.span, first.span));
             }
         });
@@ -124,8 +125,8 @@ pub(crate) fn case_at<'p>(program: &Program<'p>, function: FunctionId, span: Spa
     found
 }
 
-/// The innermost `case` of `function` around `span` that is a statement whose value nobody uses.
-pub(crate) fn unused_case<'p>(program: &Program<'p>, function: FunctionId, span: Span) -> Option<(&'p Expr, bool)> {
+/// The innermost `case` of `function` around `span`, and whether it is a statement whose value nobody uses.
+pub(crate) fn case_around<'p>(program: &Program<'p>, function: FunctionId, span: Span) -> Option<(&'p Expr, bool)> {
     let mut found = None;
     for clause in &program.function(function).function.clauses {
         each_expression(&clause.body, &mut |expression| {

@@ -125,7 +125,8 @@ impl<'t> Source<'t> {
         let (start, end) = (self.line_start(span.start as usize), self.line_end(span.end as usize));
         let before = self.text.get(start..span.start as usize)?;
         let behind = self.text.get(span.end as usize..end)?.trim();
-        (before.trim().is_empty() && (behind.is_empty() || behind.starts_with('#')) && self.text.get(..end)?.ends_with('\n')).then_some((start, end))
+        (before.trim().is_empty() && (behind.is_empty() || behind.starts_with('#')) && self.text.get(..end)?.ends_with('\n'))
+            .then_some((start, end))
     }
 
     /// The comments on lines of their own right above `start`.

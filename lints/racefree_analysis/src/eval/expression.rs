@@ -308,7 +308,9 @@ impl<'p> Evaluator<'_, 'p> {
             }
             let result = self.expression(&clause.body, usage);
             let result = self.chosen_by(result, origin.as_ref(), OriginKind::Chosen, clause.body.span);
-            if self.diverged && let Some(subject) = subject {
+            if self.diverged
+                && let Some(subject) = subject
+            {
                 self.note_misfit(MisfitKind::Raised, narrowed, (span, clause.pattern.span), self.item_of(subject));
             }
             self.close_arm(&mut fork, result);
@@ -459,7 +461,8 @@ impl<'p> Evaluator<'_, 'p> {
         let mut awaited = Vec::with_capacity(clauses.len());
         for clause in clauses {
             self.open_arm(&fork);
-            awaited.push(Awaited { tag: tag_of(&clause.pattern).map(|(tag, _)| tag), arm: self.arm });
+            let tag = tag_of(&clause.pattern).map(|(tag, _)| tag);
+            awaited.push(Awaited { tag, is_open: is_irrefutable(&clause.pattern), arm: self.arm });
             let message = Value::any(self.site(clause.pattern.span));
             let narrowed = self.narrow(&message, &clause.pattern);
             self.bind(&clause.pattern, &narrowed);

@@ -141,7 +141,8 @@ fn losers<'p>(program: &'p Program<'_>) -> Vec<Loser<'p>> {
     for (id, _) in program.functions() {
         let summary = program.summary(id);
         for misfit in &summary.misfits {
-            let shielded = summary.in_scope(misfit.scope, |kind| matches!(kind, ScopeKind::Try(_) | ScopeKind::Shielded(_) | ScopeKind::Locked));
+            let shielded =
+                summary.in_scope(misfit.scope, |kind| matches!(kind, ScopeKind::Try(_) | ScopeKind::Shielded(_) | ScopeKind::Locked));
             if !shielded
                 && !program.is_test(id)
                 && may_run_twice(program, id)
@@ -279,7 +280,8 @@ fn finding(program: &Program<'_>, tier: Tier, lookup: &Event<'_>, start: &Event<
         // Of a whole `case` the start alone is worth pointing at.
         MisfitKind::NoClause | MisfitKind::Raised => program.place(loser.function, loser.misfit.pattern),
     };
-    let message = format!("who comes second gets `{{:error, {{:{reason}, pid}}}}` from {starts}, and crashes here over a process that is there");
+    let message =
+        format!("who comes second gets `{{:error, {{:{reason}, pid}}}}` from {starts}, and crashes here over a process that is there");
     Story::new(program, &RULE, tier, loser.function, place, message)
         .way(&caller, lookup)
         .step(caller.clone(), lookup.place(program), format!("{looks} finds nobody"))
@@ -328,10 +330,208 @@ fn bound_pid(clause: &CaseClause) -> Option<VarId> {
 fn gives_pid(clause: &CaseClause, pid: VarId) -> bool {
     let is_pid = |kind: &ExprKind| matches!(kind, ExprKind::Var(id) if *id == pid);
     match &clause.body.kind {
-        ExprKind::Tuple(parts) => {
-            parts.iter().all(|part| is_pid(&part.kind) || matches!(part.kind, ExprKind::Atom(_)))
-        }
+        ExprKind::Tuple(parts) => parts.iter().all(|part| is_pid(&part.kind) || matches!(part.kind, ExprKind::Atom(_))),
         ExprKind::Block(statements) => matches!(statements.as_slice(), [only] if is_pid(&only.kind)),
         kind => is_pid(kind) || matches!(kind, ExprKind::Atom(_)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::{check, fixes};
+
+    #[test]
+    fn reports_a_hard_match() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def ensure(name) do
+    case Process.whereis(name) do
+               # ^^^^^^^ step: finds nobody
+      nil ->
+        {:ok, pid} = GenServer.start(Jobs.Server, [], name: name)
+      # ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error: who comes second gets `{:error, {:already_started, pid}}`
+                             # ^^^^^ step: starts the process
+        pid
+
+      pid ->
+        pid
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_clause_for_it() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def ensure(name) do
+    case Process.whereis(name) do
+      nil -> start(name)
+      pid -> pid
+    end
+  end
+
+  defp start(name) do
+    case GenServer.start(Jobs.Server, [], name: name) do
+      {:ok, pid} -> pid
+      {:error, {:already_started, pid}} -> pid
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_case_of_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def ensure(key) do
+    case Registry.lookup(Jobs.Registry, key) do
+                # ^^^^^^ step: finds nobody
+      [{pid, _}] -> pid
+      [] -> Jobs.Supervisor.start(key)
+    end
+  end
+end
+#- /lib/jobs/supervisor.ex
+defmodule Jobs.Supervisor do
+  def start(key) do
+    case DynamicSupervisor.start_child(__MODULE__, {Jobs.Server, key}) do
+      {:ok, pid} -> pid
+      {:error, reason} -> raise "no job: #{inspect(reason)}"
+    # ^^^^^^^^^^^^^^^^ error: who comes second gets
+    end
+  end
+end
+#- /lib/jobs/server.ex
+defmodule Jobs.Server do
+  def start_link(key), do: GenServer.start_link(__MODULE__, key, name: {:via, Registry, {Jobs.Registry, key}})
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_an_error_that_is_handed_on() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def ensure(name) do
+    with nil <- Process.whereis(name),
+         {:ok, pid} <- GenServer.start(Jobs.Server, [], name: name) do
+      pid
+    end
+  end
+
+  def warm(name) do
+    if Process.whereis(name) == nil, do: GenServer.start(Jobs.Server, [], name: name)
+    :ok
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_start_that_no_lookup_decided() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  def boot do
+    {:ok, pid} = GenServer.start_link(Jobs.Server, [], name: Jobs.Server)
+    pid
+  end
+
+  def child(name) do
+    case Process.whereis(Jobs.Supervisor) do
+      nil ->
+        :not_running
+
+      supervisor ->
+        {:ok, pid} = DynamicSupervisor.start_child(supervisor, {Jobs.Server, name})
+        pid
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_one_server_a_lock_and_no_name() {
+        check(
+            &RULE,
+            r#"
+#- /lib/jobs.ex
+defmodule Jobs do
+  use GenServer
+  def init(_), do: {:ok, nil}
+
+  def handle_call({:ensure, name}, _from, state) do
+    if Process.whereis(name) == nil do
+      {:ok, _pid} = GenServer.start(Jobs.Server, [], name: name)
+    end
+
+    {:reply, :ok, state}
+  end
+
+  def locked(name) do
+    :global.trans({name, self()}, fn ->
+      if Process.whereis(name) == nil, do: {:ok, _} = GenServer.start(Jobs.Server, [], name: name)
+    end)
+  end
+
+  def nameless(name) do
+    if Process.whereis(name) == nil do
+      {:ok, pid} = GenServer.start(Jobs.Server, name)
+      Process.register(pid, name)
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn fixes_a_case_by_a_clause() {
+        let before = |clauses: &str| {
+            format!(
+                r#"
+defmodule Jobs do
+  def ensure(key) do
+    case Registry.lookup(Jobs.Registry, key) do
+      [{{pid, _}}] -> pid
+      [] -> start(key)
+    end
+  end
+
+  defp start(key) do
+    case DynamicSupervisor.start_child(Jobs.Supervisor, {{Jobs.Server, key}}) do
+{clauses}    end
+  end
+end
+"#
+            )
+        };
+        let (success, rest) = ("      {:ok, pid} -> pid # ours\n", "      # it has told why\n      {:error, reason} -> exit(reason)\n");
+        let winner = "      {:error, {:already_started, pid}} -> pid\n";
+        fixes(&RULE, &before(&[success, rest].concat()), &before(&[success, winner, rest].concat()));
     }
 }

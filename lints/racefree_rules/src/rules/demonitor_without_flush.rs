@@ -187,7 +187,11 @@ fn look_at_server(program: &Program<'_>, server: ModuleId, found: &mut BTreeMap<
         }
         for taken_back in &events {
             let run = program.summary(root).items.get(taken_back.first_item()).map_or(0, |item| item.clause as usize);
-            if !leaves_message(program, taken_back) || stops(program, root, run) || answering == (root, run) || is_own_message(program, taken_back) {
+            if !leaves_message(program, taken_back)
+                || stops(program, root, run)
+                || answering == (root, run)
+                || is_own_message(program, taken_back)
+            {
                 continue;
             }
             let one = Found {
@@ -262,7 +266,7 @@ fn is_awaited(program: &Program<'_>, summary: &Summary, index: u32) -> bool {
     let down = symbol(&program.models().conventions.down);
     summary.receives.iter().any(|receive| {
         let same_run = receive.clause == item.clause && summary.compatible(receive.arm, item.arm);
-        let mut awaited = receive.awaited.iter().filter(|awaited| awaited.tag.is_none_or(|tag| tag == down));
+        let mut awaited = receive.awaited.iter().filter(|awaited| awaited.is_open || awaited.tag == Some(down));
         same_run && awaited.any(|awaited| receive.position > index || summary.is_within(item.arm, awaited.arm))
     })
 }
@@ -346,4 +350,317 @@ fn finding(program: &Program<'_>, place: Place, one: &Found, fix: Option<Fix>) -
         .help("Take the message back as well: `[:flush]` as the second argument.")
         .fixes(fix)
         .done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::{check, fixes};
+
+    #[test]
+    fn reports_a_message_that_nobody_takes() {
+        check(
+            &RULE,
+            r#"
+#- /lib/printer.ex
+defmodule Printer do
+  def ask(pid, request) do
+    ref = Process.monitor(pid)
+                # ^^^^^^^ step: monitors the other process
+    send(pid, {request, self(), ref})
+
+    receive do
+      {^ref, reply} ->
+        Process.demonitor(ref)
+              # ^^^^^^^^^ error: takes the monitor back and leaves a `:DOWN` message
+              # ^^^^^^^^^ step: takes the monitor back, not the message
+        reply
+
+      {:DOWN, ^ref, _, _, reason} ->
+        {:error, reason}
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_flush() {
+        check(
+            &RULE,
+            r#"
+#- /lib/printer.ex
+defmodule Printer do
+  @options [:flush]
+  def a(pid) do
+    ref = Process.monitor(pid)
+    send(pid, {:print, self(), ref})
+    receive do: ({^ref, reply} -> reply)
+    Process.demonitor(ref, [:flush, :info])
+  end
+
+  def b(pid) do
+    ref = :erlang.monitor(:process, pid)
+    :erlang.demonitor(ref, @options)
+  end
+
+  def c(pid, options) do
+    ref = Process.monitor(pid)
+    Process.demonitor(ref, options)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_monitor_of_another_module() {
+        check(
+            &RULE,
+            r#"
+#- /lib/watch.ex
+defmodule Watch do
+  def on(pid), do: Process.monitor(pid)
+  def off(ref), do: Process.demonitor(ref)
+                          # ^^^^^^^^^ error: nobody takes it
+end
+#- /lib/printer.ex
+defmodule Printer do
+  def ask(pid, request) do
+    ref = Watch.on(pid)
+    answer = GenServer.call(pid, request)
+    Watch.off(ref)
+    answer
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_server_without_a_clause_for_it() {
+        check(
+            &RULE,
+            r#"
+#- /lib/lease.ex
+defmodule Lease do
+  use GenServer
+  def init(pid), do: {:ok, %{pid: pid, ref: Process.monitor(pid)}}
+
+  def handle_call(:release, _from, state) do
+    Process.demonitor(state.ref)
+          # ^^^^^^^^^ warning: Lease has no clause for it
+    {:reply, :ok, %{state | ref: nil}}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, %{ref: ref} = state), do: {:noreply, %{state | ref: nil}}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_server_that_stops_on_any_end() {
+        check(
+            &RULE,
+            r#"
+#- /lib/follower.ex
+defmodule Follower do
+  use GenServer
+  def init(pid), do: {:ok, Process.monitor(pid)}
+
+  def handle_cast({:follow, pid}, ref) do
+    Process.demonitor(ref, [])
+          # ^^^^^^^^^ warning: Follower stops on it
+    {:noreply, Process.monitor(pid)}
+  end
+
+  def handle_info({:DOWN, _ref, :process, _pid, reason}, ref), do: {:stop, reason, ref}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_servers_that_are_ready_for_it() {
+        check(
+            &RULE,
+            r#"
+#- /lib/by_state.ex
+defmodule ByState do
+  use GenServer
+  def init(pid), do: {:ok, %{Process.monitor(pid) => pid}}
+
+  def handle_cast({:forget, ref}, pids) do
+    Process.demonitor(ref)
+    {:noreply, Map.delete(pids, ref)}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, pids), do: {:noreply, Map.delete(pids, ref)}
+end
+#- /lib/by_rest.ex
+defmodule ByRest do
+  use GenServer
+  def init(pid), do: {:ok, Process.monitor(pid)}
+
+  def handle_cast({:follow, pid}, ref) do
+    Process.demonitor(ref)
+    {:noreply, Process.monitor(pid)}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+  def handle_info(_other, ref), do: {:noreply, ref}
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_servers_that_end_with_it() {
+        check(
+            &RULE,
+            r#"
+#- /lib/lease.ex
+defmodule Lease do
+  use GenServer
+  def init(pid), do: {:ok, Process.monitor(pid)}
+
+  def handle_cast(:stop, ref) do
+    Process.demonitor(ref)
+    {:stop, :normal, ref}
+  end
+
+  def handle_info({:DOWN, ref, _, _, _}, ref), do: {:stop, :normal, ref}
+  def terminate(_reason, ref), do: Process.demonitor(ref)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_receive_of_the_message() {
+        check(
+            &RULE,
+            r#"
+#- /lib/reaper.ex
+defmodule Reaper do
+  def stop(pid) do
+    ref = Process.monitor(pid)
+    Process.exit(pid, :shutdown)
+    receive do: ({:DOWN, ^ref, _, _, _} -> Process.demonitor(ref))
+  end
+
+  def let_go(pid) do
+    ref = Process.monitor(pid)
+    send(pid, :go)
+    Process.demonitor(ref)
+
+    receive do
+      {:DOWN, ^ref, _, _, _} -> :ok
+    after
+      0 -> :ok
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_an_alias_and_references_from_elsewhere() {
+        check(
+            &RULE,
+            r#"
+#- /lib/ask.ex
+defmodule Ask do
+  def run(pid) do
+    ref = :erlang.monitor(:process, pid, alias: :demonitor)
+    send(pid, {:run, ref})
+    receive do: ({^ref, reply} -> reply)
+    :erlang.demonitor(ref)
+  end
+
+  def cancel(%{ref: ref}), do: Process.demonitor(ref)
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_task_of_its_own() {
+        check(
+            &RULE,
+            r#"
+#- /lib/ask.ex
+defmodule Ask do
+  def run(pid) do
+    Task.async(fn ->
+      ref = Process.monitor(pid)
+      send(pid, {:run, ref})
+      receive do: ({^ref, reply} -> reply)
+      Process.demonitor(ref)
+    end)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn fixes_every_call_for_one_monitor() {
+        fixes(
+            &RULE,
+            r#"
+defmodule Printer do
+  def ask(pid) do
+    ref = Process.monitor(pid)
+    send(pid, {:print, self(), ref})
+
+    receive do
+      # it has been printed
+      {^ref, :ok} -> Process.demonitor(ref) # for good
+      {^ref, :later} -> ref |> Process.demonitor()
+      {^ref, :never} -> Process.demonitor(ref, [])
+      {:DOWN, ^ref, _, _, reason} -> {:error, reason}
+    end
+  end
+end
+"#,
+            r#"
+defmodule Printer do
+  def ask(pid) do
+    ref = Process.monitor(pid)
+    send(pid, {:print, self(), ref})
+
+    receive do
+      # it has been printed
+      {^ref, :ok} -> Process.demonitor(ref, [:flush]) # for good
+      {^ref, :later} -> ref |> Process.demonitor([:flush])
+      {^ref, :never} -> Process.demonitor(ref, [:flush])
+      {:DOWN, ^ref, _, _, reason} -> {:error, reason}
+    end
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn leaves_alone_what_it_cannot_lay_out() {
+        let odd = r#"
+defmodule Printer do
+  def ask(pid) do
+    ref = Process.monitor(pid)
+    send(pid, {:print, self(), ref})
+    receive do: ({^ref, reply} -> reply)
+
+    Process.demonitor(
+      ref
+    )
+  end
+end
+"#;
+        fixes(&RULE, odd, odd);
+    }
 }

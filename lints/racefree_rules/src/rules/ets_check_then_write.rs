@@ -59,15 +59,18 @@
 //! - Tables without a name: who has them is not known.
 
 use super::Rule;
-use crate::finding::{Finding, Severity, Tier};
+use crate::finding::{Finding, Safety, Severity, Tier};
+use crate::fixes::case_around;
 use crate::rivals::may_run_twice;
+use crate::sketch::{Piece, Sketch, Stroke};
 use crate::story::{Story, effect_words, first_point, process_words};
 use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, ItemKind, ScopeKind};
-use racefree_analysis::term::{Term, TermKind};
+use racefree_analysis::term::TermKind;
 use racefree_analysis::value::{Deps, Shape, Value};
 use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
+use racefree_syntax::core::{Callee, CaseClause, Expr, ExprKind, Pattern, PatternKind, VarId};
 use racefree_syntax::{Symbol, symbol};
 use rustc_hash::FxHashMap;
 
@@ -85,6 +88,11 @@ const READ: u64 = 1 << EffectKind::TableRead as u64;
 const WRITE: u64 = 1 << EffectKind::TableWrite as u64;
 const NEW: u64 = 1 << EffectKind::TableNew as u64;
 
+/// Functions that the read may stand below: what comes back through more of them has become something else on the way.
+const READ_WAY_MAX: usize = 2;
+/// Functions that the write may stand below.
+const WRITE_WAY_MAX: usize = 4;
+
 /// Who does the same.
 const RIVAL: &str = "another process";
 
@@ -100,7 +108,7 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
                 let before = events.get(..index).unwrap_or(&[]);
                 let Some(read) = before.iter().rfind(|read| decides(program, id, read, write)) else { continue };
                 let tables = tables.get_or_insert_with(|| tables_made(program));
-                if let Some(tier) = tier(tables, write) {
+                if let Some(tier) = tier(tables, read, write) {
                     findings.push(finding(program, id, tier, read, write));
                 }
             }
@@ -139,13 +147,14 @@ fn may_hold(options: &Value, atom: Symbol) -> bool {
     })
 }
 
-/// Proven when the table is seen to be public; nothing when its owner alone writes.
-fn tier(tables: &Tables, write: &Event<'_>) -> Option<Tier> {
+/// Proven when the table is seen to be public and one function does both; nothing when the table's owner alone writes.
+fn tier(tables: &Tables, read: &Event<'_>, write: &Event<'_>) -> Option<Tier> {
     let TermKind::Atom(name) = write.target()?.term.kind() else { return None };
+    let is_direct = read.path.len() == 1 && write.path.len() == 1;
     match tables.get(name) {
-        Some(true) => Some(Tier::Certain),
         Some(false) => None,
-        None => Some(Tier::Likely),
+        Some(true) if is_direct => Some(Tier::Certain),
+        _ => Some(Tier::Likely),
     }
 }
 
@@ -155,18 +164,16 @@ fn decides(program: &Program<'_>, id: FunctionId, read: &Event<'_>, write: &Even
     let (Some(key), Some(row), Some(table)) = (read.key(), write.message(), write.target()) else { return false };
     is_row
         && read.first_item() != write.first_item()
+        && read.path.len() <= READ_WAY_MAX
+        && write.path.len() <= WRITE_WAY_MAX
         && read.target().is_some_and(|read| read.term == table.term)
         && matches!(table.term.kind(), TermKind::Atom(_))
         && same_key(key, row)
         && [read, write].iter().all(|event| event.here(program) && !event.within(program, |kind| kind == ScopeKind::Locked))
         && read.compatible(write, program)
+        // What tells whether it has written decides for itself.
+        && !write.effect.model.observes
         && depends(program, id, read, write)
-        && !waits_for_the_table(write)
-}
-
-/// An operation that decides for itself whether it writes.
-fn waits_for_the_table(write: &Event<'_>) -> bool {
-    write.effect.model.observes
 }
 
 fn same_key(key: &Value, row: &Value) -> bool {
@@ -194,13 +201,12 @@ fn depends(program: &Program<'_>, id: FunctionId, read: &Event<'_>, write: &Even
         made_of.iter().for_each(|part| part.gather_params(&mut params));
         made_of = params.into_iter().filter_map(|param| args.get(param as usize).cloned()).collect();
     }
-    observed != Deps::default() && made_of.iter().any(|part| part.all_deps().has(observed) && is_made(part, read))
+    observed != Deps::default() && made_of.iter().any(|part| part.all_deps().has(observed) && is_made(part))
 }
 
 /// Whether the part is something new: what was read, written back as it was, changes nothing.
-fn is_made(part: &Value, read: &Event<'_>) -> bool {
-    let own = |term: &Term| matches!(term.kind(), TermKind::Item(..) | TermKind::Element(_) | TermKind::Field(..));
-    !own(&part.term) && read.item.span != Default::default()
+fn is_made(part: &Value) -> bool {
+    !matches!(part.term.kind(), TermKind::Item(..) | TermKind::Element(_) | TermKind::Field(..))
 }
 
 fn finding(program: &Program<'_>, id: FunctionId, tier: Tier, read: &Event<'_>, write: &Event<'_>) -> Finding {
@@ -216,5 +222,320 @@ fn finding(program: &Program<'_>, id: FunctionId, tier: Tier, read: &Event<'_>, 
         .step(caller.clone(), write.place(program), format!("{} writes what it made of the old row", words.1))
         .harm("One of the two changes is lost: the row says that it never happened.")
         .help("Let the table do both as one step (`update_counter`, `select_replace`), or one process do all the writing.")
+        .sketches(counted(program, id, read, write))
         .done()
+}
+
+/// A counter written by hand, as the table's own: `case read do [] -> write first; [{_, n}] -> write n + step end`.
+fn counted(program: &Program<'_>, id: FunctionId, read: &Event<'_>, write: &Event<'_>) -> Option<Sketch> {
+    let counter = write.effect.model.counter.as_ref()?;
+    if read.path.len() > 1 || write.path.len() > 1 {
+        return None;
+    }
+    let (case, is_dropped) = case_around(program, id, write.item.name_span)?;
+    let ExprKind::Case { subject, clauses } = &case.kind else { return None };
+    let [none, some] = clauses.as_slice() else { return None };
+    if !matches!(&subject.kind, ExprKind::Call(call) if call.name_span == read.item.name_span)
+        || none.guard.is_some()
+        || some.guard.is_some()
+    {
+        return None;
+    }
+    let (table, key, first) = written(&none.body)?;
+    let (again, same, sum) = written(&some.body)?;
+    let (ExprKind::Integer(Some(first)), number) = (&first.kind, counted_row(none, some)?) else { return None };
+    let step = step(sum, number)?;
+    if !same_name(table, again) || !same_name(key, same) {
+        return None;
+    }
+    let text = |text: String| Piece::Text(text);
+    let with = vec![
+        text(format!("{counter}(")),
+        Piece::Source(table.span),
+        text(", ".to_owned()),
+        Piece::Source(key.span),
+        text(format!(", {{2, {step}}}, {{")),
+        Piece::Source(key.span),
+        text(format!(", {}}})", first.checked_sub(step)?)),
+    ];
+    let is_only = is_only_writer(program, id, write);
+    Some(Sketch {
+        title: "Count in the table".to_owned(),
+        safety: if is_dropped && is_only { Safety::Safe } else { Safety::Unsafe },
+        stroke: Stroke::Replace { place: program.place(id, case.span), with },
+    })
+}
+
+/// Table, key and value of `write(table, {key, value})`.
+fn written(body: &Expr) -> Option<(&Expr, &Expr, &Expr)> {
+    match &body.kind {
+        ExprKind::Block(statements) => match statements.as_slice() {
+            [only] => written(only),
+            _ => None,
+        },
+        ExprKind::Call(call) => match call.args.as_slice() {
+            [table, Expr { kind: ExprKind::Tuple(parts), .. }] => match parts.as_slice() {
+                [key, value] => Some((table, key, value)),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The variable for the number of a row, where the clauses are for no row and for one of two elements.
+fn counted_row(none: &CaseClause, some: &CaseClause) -> Option<VarId> {
+    let (PatternKind::List { items: nothing, tail: None }, PatternKind::List { items, tail: None }) =
+        (&none.pattern.kind, &some.pattern.kind)
+    else {
+        return None;
+    };
+    match (nothing.as_slice(), items.as_slice()) {
+        ([], [Pattern { kind: PatternKind::Tuple(parts), .. }]) => match parts.as_slice() {
+            [_, Pattern { kind: PatternKind::Bind(number), .. }] => Some(*number),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// By how much the number grows.
+fn step(sum: &Expr, number: VarId) -> Option<i64> {
+    let ExprKind::Call(call) = &sum.kind else { return None };
+    let Callee::Local(operator) = &call.callee else { return None };
+    let is_number = |expression: &Expr| matches!(expression.kind, ExprKind::Var(id) if id == number);
+    match (operator.as_str(), call.args.as_slice()) {
+        ("+", [own, Expr { kind: ExprKind::Integer(Some(step)), .. }]) if is_number(own) => Some(*step),
+        ("+", [Expr { kind: ExprKind::Integer(Some(step)), .. }, own]) if is_number(own) => Some(*step),
+        ("-", [own, Expr { kind: ExprKind::Integer(Some(step)), .. }]) if is_number(own) => step.checked_neg(),
+        _ => None,
+    }
+}
+
+/// Whether both are the same name, or the same tuple of names.
+fn same_name(a: &Expr, b: &Expr) -> bool {
+    match (&a.kind, &b.kind) {
+        (ExprKind::Atom(a), ExprKind::Atom(b))
+        | (ExprKind::Attribute(a), ExprKind::Attribute(b))
+        | (ExprKind::String(a), ExprKind::String(b)) => a == b,
+        (ExprKind::Var(a), ExprKind::Var(b)) => a == b,
+        (ExprKind::Tuple(a), ExprKind::Tuple(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_name(a, b)),
+        _ => false,
+    }
+}
+
+/// Whether nobody else puts rows into the table: another one's might hold something that is no number.
+fn is_only_writer(program: &Program<'_>, id: FunctionId, write: &Event<'_>) -> bool {
+    let table = write.target().map(|table| &table.term);
+    program.functions().filter(|(other, _)| *other != id).all(|(other, _)| {
+        let mut items = program.summary(other).items.iter();
+        items.all(|item| match &item.kind {
+            ItemKind::Effect(effect) => effect.kind.bit() & WRITE == 0 || effect.target().map(|table| &table.term) != table,
+            _ => true,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::tests::{check, fixes};
+
+    #[test]
+    fn reports_a_counter_by_hand() {
+        check(
+            &RULE,
+            r#"
+#- /lib/hits.ex
+defmodule Hits do
+  def start, do: :ets.new(:hits, [:named_table, :public, read_concurrency: true])
+
+  def count(page) do
+    [{^page, hits}] = :ets.lookup(:hits, page)
+                         # ^^^^^^ step: reads the row
+    :ets.insert(:hits, {page, hits + 1})
+       # ^^^^^^ error: what another process writes in between is lost
+       # ^^^^^^ step: writes what it made of the old row
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_the_counter_of_the_table() {
+        check(
+            &RULE,
+            r#"
+#- /lib/hits.ex
+defmodule Hits do
+  def start, do: :ets.new(:hits, [:named_table, :public])
+  def count(page), do: :ets.update_counter(:hits, page, {2, 1}, {page, 0})
+
+  def claim(page) do
+    seen = :ets.lookup(:hits, page)
+    :ets.insert_new(:hits, {page, length(seen)})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_read_and_a_write_in_modules_of_their_own() {
+        check(
+            &RULE,
+            r#"
+#- /lib/rooms.ex
+defmodule Rooms do
+  def join(room, pid) do
+    members = Rooms.Table.members(room)
+    Rooms.Table.put(room, [pid | members])
+              # ^^^ warning: what another process writes in between is lost
+  end
+end
+#- /lib/rooms/table.ex
+defmodule Rooms.Table do
+  def members(room), do: :ets.lookup_element(:rooms, room, 2, [])
+  def put(room, members), do: :ets.insert(:rooms, {room, members})
+                                 # ^^^^^^ step: writes what it made of the old row
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn reports_a_task_and_a_process_of_many() {
+        check(
+            &RULE,
+            r#"
+#- /lib/page_live.ex
+defmodule PageLive do
+  use Phoenix.LiveView
+
+  def mount(_params, _session, socket) do
+    views = :ets.lookup_element(:views, :page, 2, 0)
+    :ets.insert(:views, {:page, views + 1})
+       # ^^^^^^ warning: what another process writes in between is lost
+    {:ok, socket}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_the_only_writer() {
+        check(
+            &RULE,
+            r#"
+#- /lib/hits.ex
+defmodule Hits do
+  use GenServer
+  def init(_), do: {:ok, :ets.new(:hits, [:named_table, :public])}
+
+  def handle_cast({:count, page}, table) do
+    hits = :ets.lookup_element(:hits, page, 2, 0)
+    :ets.insert(:hits, {page, hits + 1})
+    {:noreply, table}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_table_that_its_owner_alone_writes() {
+        check(
+            &RULE,
+            r#"
+#- /lib/words.ex
+defmodule Words do
+  def count(words) do
+    :ets.new(:words, [:named_table, :set])
+    Enum.each(words, &add/1)
+  end
+
+  def add(word) do
+    count = :ets.lookup_element(:words, word, 2, 0)
+    :ets.insert(:words, {word, count + 1})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_a_row_of_its_own_and_a_lock() {
+        check(
+            &RULE,
+            r#"
+#- /lib/hits.ex
+defmodule Hits do
+  def mine do
+    hits = :ets.lookup_element(:hits, self(), 2, 0)
+    :ets.insert(:hits, {self(), hits + 1})
+  end
+
+  def locked(page) do
+    :global.trans({{:hits, page}, self()}, fn ->
+      hits = :ets.lookup_element(:hits, page, 2, 0)
+      :ets.insert(:hits, {page, hits + 1})
+    end)
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn accepts_values_that_do_not_come_from_the_row() {
+        check(
+            &RULE,
+            r#"
+#- /lib/cache.ex
+defmodule Cache do
+  def fetch(key, fun) do
+    case :ets.lookup(:cache, key) do
+      [{^key, value}] ->
+        value
+
+      [] ->
+        value = fun.()
+        :ets.insert(:cache, {key, value})
+        value
+    end
+  end
+
+  def rename(old, new) do
+    name = :ets.lookup_element(:names, old, 2)
+    :ets.insert(:names, {new, name <> "!"})
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn fixes_a_counter_by_hand() {
+        let counted = |body: &str| format!("defmodule Hits do\n  def count(page) do\n{body}\n    :ok\n  end\nend\n");
+        let by_hand = r#"    case :ets.lookup(:hits, page) do
+      [] -> :ets.insert(:hits, {page, 5})
+      [{^page, hits}] -> :ets.insert(:hits, {page, hits + 2})
+    end
+"#;
+        fixes(&RULE, &counted(by_hand), &counted("    :ets.update_counter(:hits, page, {2, 2}, {page, 3})\n"));
+    }
+
+    #[test]
+    fn leaves_alone_what_is_more_than_a_counter() {
+        for (first, next) in [("5", "hits * 2"), ("page", "hits + 1"), ("5", "hits + page")] {
+            let text = format!(
+                "defmodule Hits do\n  def count(page) do\n    case :ets.lookup(:hits, page) do\n      [] -> :ets.insert(:hits, {{page, {first}}})\n      \
+                 [{{^page, hits}}] -> :ets.insert(:hits, {{page, {next}}})\n    end\n  end\nend\n"
+            );
+            fixes(&RULE, &text, &text);
+        }
+    }
 }

@@ -199,7 +199,7 @@ fn monitor_first(program: &Program<'_>, id: FunctionId, subscription: &Event<'_>
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::tests::check;
+    use crate::tests::{check, fixes};
 
     #[test]
     fn reports_a_monitor_by_another_lookup() {
@@ -545,5 +545,67 @@ defmodule View do
 end
 "#,
         );
+    }
+
+    #[test]
+    fn fixes_by_moving_the_monitor() {
+        fixes(
+            &RULE,
+            r#"
+defmodule View do
+  def start(name) do
+    # tell it who we are
+    :ok = GenServer.call(Process.whereis(name), {:subscribe, self()})
+    size = 7
+
+    # its end matters
+    ref = Process.monitor(Process.whereis(name)) # twice
+
+    {ref, size}
+  end
+end
+"#,
+            r#"
+defmodule View do
+  def start(name) do
+    # its end matters
+    ref = Process.monitor(Process.whereis(name)) # twice
+    # tell it who we are
+    :ok = GenServer.call(Process.whereis(name), {:subscribe, self()})
+    size = 7
+
+    {ref, size}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn leaves_alone_a_monitor_that_a_block_returns() {
+        let returned = r#"
+defmodule View do
+  def start(name) do
+    GenServer.call(Process.whereis(name), {:subscribe, self()})
+    Process.monitor(Process.whereis(name))
+  end
+end
+"#;
+        fixes(&RULE, returned, returned);
+    }
+
+    #[test]
+    fn leaves_alone_a_monitor_of_what_was_bound_in_between() {
+        let bound = r#"
+defmodule View do
+  def start(key) do
+    :ok = GenServer.call(Process.whereis(key), {:subscribe, self()})
+    pid = Process.whereis(key)
+    ref = Process.monitor(pid)
+    {:ok, ref}
+  end
+end
+"#;
+        fixes(&RULE, bound, bound);
     }
 }
