@@ -3,6 +3,7 @@
 use crate::eval::{is_irrefutable, tag_of};
 use crate::program::Program;
 use crate::summary::{FunctionId, ModuleId};
+use crate::value::{Alt, Shape};
 use racefree_models::Role;
 use racefree_syntax::core::{Clause, ExprKind, Pattern, PatternKind, VarId};
 use racefree_syntax::symbol;
@@ -39,6 +40,29 @@ impl Program<'_> {
             }
         }
         self.is_whole(server, callback).then_some(Reception::Refused { callback })
+    }
+
+    /// Whether all that this clause of a callback answers is to stop, if it answers at all.
+    pub fn only_stops(&self, callback: FunctionId, clause: usize) -> bool {
+        let stop = symbol(&self.models().conventions.stop);
+        let Some(answer) = self.summary(callback).clauses.get(clause) else { return false };
+        let is_stop = |alt: &Alt| match &alt.shape {
+            Shape::Tuple(parts) => parts.first().is_some_and(|tag| tag.atoms().any(|atom| atom == stop)),
+            _ => false,
+        };
+        answer.diverges || !answer.returns.is_never() && answer.returns.alts.iter().all(is_stop)
+    }
+
+    /// Whether a `receive` takes the news of an end: behind the item of this index, or with the item in answer to it.
+    pub fn receives_end(&self, function: FunctionId, index: u32) -> bool {
+        let summary = self.summary(function);
+        let Some(item) = summary.items.get(index as usize) else { return false };
+        let down = symbol(&self.models().conventions.down);
+        summary.receives.iter().any(|receive| {
+            let in_one_run = receive.clause == item.clause && summary.compatible(receive.arm, item.arm);
+            let mut awaited = receive.awaited.iter().filter(|awaited| awaited.is_open || awaited.tag == Some(down));
+            in_one_run && awaited.any(|awaited| receive.position > index || summary.is_within(item.arm, awaited.arm))
+        })
     }
 
     fn answer(&self, clause: &Clause, message: usize) -> Answer {

@@ -48,6 +48,22 @@ pub(crate) fn call_at<'p>(program: &Program<'p>, function: FunctionId, name: Spa
     found
 }
 
+/// Where an option goes in a call of one argument and options: in the place of the one given, behind the only argument, or between the parentheses that a pipe leaves empty.
+pub(crate) fn option_edit(call: &Expr, name: Span, option: &str) -> Option<(Span, String)> {
+    let ExprKind::Call(parts) = &call.kind else { return None };
+    match parts.args.as_slice() {
+        [_, given] if given.span.start >= name.end => Some((given.span, option.to_owned())),
+        // What stands between the argument and the end of the call is a closing parenthesis, or nothing.
+        [reference] if reference.span.start > name.end && call.span.end.saturating_sub(reference.span.end) < 2 => {
+            Some((Span { start: reference.span.end, end: reference.span.end }, format!(", {option}")))
+        }
+        [reference] if reference.span.end < name.start && call.span.end == name.end + 2 => {
+            Some((Span { start: name.end + 1, end: name.end + 1 }, option.to_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// A statement of `function` that can as well stand before another one of its block, and that one: the statements that hold the calls named at `call` and
 /// at `above`. Its value is bound to a variable or not used, and all that it uses is there before the other one.
 pub(crate) fn movable(program: &Program<'_>, function: FunctionId, call: Span, above: Span) -> Option<(Span, Span)> {

@@ -6,9 +6,11 @@ pub mod rules;
 pub mod sketch;
 pub mod suppression;
 
+mod counter;
 mod fixes;
 mod handlers;
 mod identity;
+mod named_start;
 mod nil_flow;
 mod rivals;
 mod story;

@@ -68,17 +68,18 @@
 use super::Rule;
 use crate::finding::{Finding, Place, Safety, Severity, Tier};
 use crate::fixes::case_at;
+use crate::named_start::tier;
 use crate::rivals::may_run_twice;
 use crate::sketch::{Piece, Sketch, Stroke};
 use crate::story::{Story, effect_words, process_words};
+use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, Item, ItemKind, Misfit, MisfitKind, ScopeKind};
 use racefree_analysis::term::Term;
 use racefree_analysis::value::{Alt, Deps, OriginKind, Shape, Value};
 use racefree_analysis::walk::Event;
-use racefree_analysis::{Program, value};
 use racefree_models::EffectKind;
 use racefree_syntax::core::{CaseClause, ExprKind, Pattern, PatternKind, VarId};
-use racefree_syntax::{Symbol, symbol};
+use racefree_syntax::symbol;
 use std::collections::BTreeMap;
 
 pub(super) static RULE: Rule = Rule {
@@ -223,51 +224,6 @@ fn mentions(value: &Value, term: &Term) -> bool {
             Shape::Map(map) => map.fields.iter().any(|(_, field)| mentions(field, term)),
             _ => false,
         })
-}
-
-/// Proven when the start gives a name, or starts a child whose module does; assumed when that module is not of the program.
-fn tier(program: &Program<'_>, start: &Event<'_>) -> Option<Tier> {
-    if start.effect.model.options.is_some() {
-        return gives_name(program, &start.args, start.effect.model.options).then_some(Tier::Certain);
-    }
-    let child = start.message()?;
-    let mut modules = Vec::new();
-    gather_modules(child, &mut modules);
-    let known: Vec<_> = program.modules().filter(|(_, entry)| modules.contains(&entry.module.name)).map(|(id, _)| id).collect();
-    if known.is_empty() {
-        return Some(Tier::Likely);
-    }
-    let named = program.functions().any(|(_, entry)| known.contains(&entry.module) && starts_named(program, entry.module));
-    named.then_some(Tier::Certain)
-}
-
-/// The atoms that stand first in what describes a child.
-fn gather_modules(child: &Value, into: &mut Vec<Symbol>) {
-    into.extend(child.atoms().filter(|atom| !value::is_absent(*atom)));
-    for alt in &child.alts {
-        match &alt.shape {
-            Shape::Tuple(parts) => parts.first().into_iter().for_each(|first| gather_modules(first, into)),
-            Shape::Map(map) => map.fields.iter().for_each(|(_, field)| gather_modules(field, into)),
-            _ => {}
-        }
-    }
-}
-
-/// Whether a function of the module starts a process under a name.
-fn starts_named(program: &Program<'_>, module: racefree_analysis::summary::ModuleId) -> bool {
-    program.functions().filter(|(_, entry)| entry.module == module).any(|(id, _)| {
-        program.summary(id).reach & START != 0
-            && program.summary(id).items.iter().any(|item| match &item.kind {
-                ItemKind::Effect(effect) => effect.kind == EffectKind::Start && gives_name(program, &effect.args, effect.model.options),
-                _ => false,
-            })
-    })
-}
-
-fn gives_name(program: &Program<'_>, args: &[Value], options: Option<usize>) -> bool {
-    let name = symbol(&program.models().conventions.name_option);
-    let Some(options) = options.and_then(|index| args.get(index)) else { return false };
-    options.alts.iter().any(|alt| matches!(&alt.shape, Shape::Map(map) if map.fields.iter().any(|(field, _)| *field == name)))
 }
 
 fn finding(program: &Program<'_>, tier: Tier, lookup: &Event<'_>, start: &Event<'_>, loser: &Loser<'_>) -> Finding {
@@ -526,6 +482,10 @@ defmodule Jobs do
     case DynamicSupervisor.start_child(Jobs.Supervisor, {{Jobs.Server, key}}) do
 {clauses}    end
   end
+end
+
+defmodule Jobs.Server do
+  def start_link(key), do: GenServer.start_link(__MODULE__, key, name: {{:global, key}})
 end
 "#
             )

@@ -71,16 +71,15 @@
 
 use super::Rule;
 use crate::finding::{Edit, Finding, Fix, Place, Safety, Severity, SignalKind, Tier};
-use crate::fixes::call_at;
+use crate::fixes::{call_at, option_edit};
 use crate::story::{Story, effect_words, process_words, server_words};
-use racefree_analysis::summary::{FunctionId, ModuleId, Summary};
+use racefree_analysis::summary::{FunctionId, ModuleId};
 use racefree_analysis::term::Term;
 use racefree_analysis::value::{Shape, Value};
 use racefree_analysis::walk::Event;
 use racefree_analysis::{Process, Program, Reception};
 use racefree_models::{EffectKind, Role};
-use racefree_syntax::core::{Expr, ExprKind};
-use racefree_syntax::{Span, symbol};
+use racefree_syntax::Span;
 use std::collections::BTreeMap;
 
 pub(super) static RULE: Rule = Rule {
@@ -98,9 +97,6 @@ const DEMONITOR: u64 = 1 << EffectKind::Demonitor as u64;
 
 /// The callbacks after which a server goes on.
 const WORK: [Role; 6] = [Role::Init, Role::Call, Role::Cast, Role::Info, Role::Continue, Role::Inside];
-
-/// The process that is monitored.
-const OTHER: &str = "other process";
 
 /// What the message does where it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,7 +184,7 @@ fn look_at_server(program: &Program<'_>, server: ModuleId, found: &mut BTreeMap<
         for taken_back in &events {
             let run = program.summary(root).items.get(taken_back.first_item()).map_or(0, |item| item.clause as usize);
             if !leaves_message(program, taken_back)
-                || stops(program, root, run)
+                || program.only_stops(root, run)
                 || answering == (root, run)
                 || is_own_message(program, taken_back)
             {
@@ -208,12 +204,10 @@ fn look_at_server(program: &Program<'_>, server: ModuleId, found: &mut BTreeMap<
 }
 
 fn note(program: &Program<'_>, event: &Event<'_>, one: Found, found: &mut BTreeMap<Place, Found>) {
+    let rank = |one: &Found| (one.length, one.monitor, one.harm);
     let place = event.place(program);
-    match found.get(&place) {
-        Some(known) if (known.length, known.monitor, known.harm) <= (one.length, one.monitor, one.harm) => {}
-        _ => {
-            found.insert(place, one);
-        }
+    if found.get(&place).is_none_or(|known| rank(&one) < rank(known)) {
+        found.insert(place, one);
     }
 }
 
@@ -221,21 +215,8 @@ fn note(program: &Program<'_>, event: &Event<'_>, one: Found, found: &mut BTreeM
 fn harm(program: &Program<'_>, server: ModuleId) -> Option<(Harm, (FunctionId, usize))> {
     match program.stray_end(server)? {
         Reception::Refused { callback } => Some((Harm::Crashes(server), (callback, usize::MAX))),
-        Reception::Taken { callback, clause } => stops(program, callback, clause).then_some((Harm::Stops(server), (callback, clause))),
+        Reception::Taken { callback, clause } => program.only_stops(callback, clause).then_some((Harm::Stops(server), (callback, clause))),
     }
-}
-
-/// Whether all that this clause of a callback answers is to stop.
-fn stops(program: &Program<'_>, callback: FunctionId, clause: usize) -> bool {
-    let stop = symbol(&program.models().conventions.stop);
-    let Some(answer) = program.summary(callback).clauses.get(clause) else { return false };
-    let alts = &answer.returns.alts;
-    answer.diverges
-        || !alts.is_empty()
-            && alts.iter().all(|alt| match &alt.shape {
-                Shape::Tuple(parts) => parts.first().is_some_and(|tag| tag.atoms().any(|atom| atom == stop)),
-                _ => false,
-            })
 }
 
 /// Whether it takes back a monitor, here, and not its message.
@@ -243,7 +224,7 @@ fn leaves_message(program: &Program<'_>, event: &Event<'_>) -> bool {
     event.effect.kind == EffectKind::Demonitor
         && event.here(program)
         && options(event).is_none_or(is_empty)
-        && !event.functions.iter().zip(&event.path).any(|(function, index)| is_awaited(program, program.summary(*function), *index))
+        && !event.functions.iter().zip(&event.path).any(|(function, index)| program.receives_end(*function, *index))
 }
 
 fn options<'e>(event: &'e Event<'_>) -> Option<&'e Value> {
@@ -258,17 +239,6 @@ fn is_empty(options: &Value) -> bool {
             Shape::List(element) => element.is_never(),
             _ => false,
         })
-}
-
-/// Whether the message was taken before, or is waited for behind the item: by a `receive`, or by a function that is given the reference.
-fn is_awaited(program: &Program<'_>, summary: &Summary, index: u32) -> bool {
-    let Some(item) = summary.items.get(index as usize) else { return false };
-    let down = symbol(&program.models().conventions.down);
-    summary.receives.iter().any(|receive| {
-        let same_run = receive.clause == item.clause && summary.compatible(receive.arm, item.arm);
-        let mut awaited = receive.awaited.iter().filter(|awaited| awaited.is_open || awaited.tag == Some(down));
-        same_run && awaited.any(|awaited| receive.position > index || summary.is_within(item.arm, awaited.arm))
-    })
 }
 
 /// Whether the reference is that of the very message which the callback was given.
@@ -295,22 +265,6 @@ fn flush(program: &Program<'_>, function: FunctionId, calls: impl Iterator<Item 
     Some(Fix { title: "Take the message back as well".to_owned(), safety: Safety::Safe, edits: edits? })
 }
 
-/// Where the option goes: in the place of the one given, behind the only argument, or between the parentheses that a pipe leaves empty.
-fn option_edit(call: &Expr, name: Span, option: &str) -> Option<(Span, String)> {
-    let ExprKind::Call(parts) = &call.kind else { return None };
-    match parts.args.as_slice() {
-        [_, given] if given.span.start >= name.end => Some((given.span, option.to_owned())),
-        // What stands between the argument and the end of the call is a closing parenthesis, or nothing.
-        [reference] if reference.span.start > name.end && call.span.end.saturating_sub(reference.span.end) < 2 => {
-            Some((Span { start: reference.span.end, end: reference.span.end }, format!(", {option}")))
-        }
-        [reference] if reference.span.end < name.start && call.span.end == name.end + 2 => {
-            Some((Span { start: name.end + 1, end: name.end + 1 }, option.to_owned()))
-        }
-        _ => None,
-    }
-}
-
 fn finding(program: &Program<'_>, place: Place, one: &Found, fix: Option<Fix>) -> Finding {
     let process = match one.harm {
         Harm::Stays => process_words(program, one.function),
@@ -318,34 +272,25 @@ fn finding(program: &Program<'_>, place: Place, one: &Found, fix: Option<Fix>) -
     };
     let down = &program.models().conventions.down;
     let tier = if one.harm == Harm::Stays { Tier::Certain } else { Tier::Likely };
-    let outcome = match one.harm {
-        Harm::Stays => "nobody takes it".to_owned(),
-        Harm::Crashes(_) => format!("{process} has no clause for it"),
-        Harm::Stops(_) => format!("{process} stops on it"),
+    let (outcome, harm) = match one.harm {
+        Harm::Stays => (
+            "nobody takes it".to_owned(),
+            "It stays in the mailbox for ever and slows down what is received there, or meets a server that has no clause for it."
+                .to_owned(),
+        ),
+        Harm::Crashes(_) => (format!("{process} has no clause for it"), format!("{process} crashes over a process that it had let go.")),
+        Harm::Stops(_) => (format!("{process} stops on it"), format!("{process} stops over a process that it had let go.")),
     };
     let message = format!("this takes the monitor back and leaves a `:{down}` message that has come already: {outcome}");
     let mut story = Story::new(program, &RULE, tier, one.function, place, message);
     if let Some(monitor) = one.monitor {
         story = story.step(process.clone(), monitor, "monitors the other process");
     }
-    let (last, harm) = match one.harm {
-        Harm::Stays => (
-            format!("goes on with `:{down}` in its mailbox"),
-            "The message stays in the mailbox for ever and slows down what is received there, or meets a `handle_info` that has no clause for it."
-                .to_owned(),
-        ),
-        Harm::Crashes(_) => {
-            (format!("gets `:{down}` and has no clause for it"), format!("{process} crashes over the end of a process that it had let go."))
-        }
-        Harm::Stops(_) => {
-            (format!("gets `:{down}` and stops"), format!("{process} stops over the end of a process that it had let go."))
-        }
-    };
     story
-        .event(OTHER, format!("ends: `:{down}` is in the mailbox"))
+        .event("other process", format!("ends: `:{down}` is in the mailbox"))
         .sends(SignalKind::Exit, process.clone())
         .step(process.clone(), place, format!("{} takes the monitor back, not the message", one.words))
-        .event(process, last)
+        .event(process, format!("goes on with `:{down}` in its mailbox: {outcome}"))
         .harm(harm)
         .help("Take the message back as well: `[:flush]` as the second argument.")
         .fixes(fix)
