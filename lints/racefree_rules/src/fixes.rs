@@ -126,15 +126,36 @@ fn variables(pattern: &Pattern, into: &mut Vec<VarId>) {
     }
 }
 
-/// The `case` of `function` that stands at `span`.
-pub(crate) fn case_at<'p>(program: &Program<'p>, function: FunctionId, span: Span) -> Option<(&'p Clause, &'p Expr, &'p [CaseClause])> {
+/// The `case` of `function` that stands at `span`: its clauses, and the function's clause that holds it.
+pub(crate) fn case_at<'p>(program: &Program<'p>, function: FunctionId, span: Span) -> Option<(&'p Clause, &'p [CaseClause])> {
+    expression_at(program, function, span, |kind| match kind {
+        ExprKind::Case { clauses, .. } => Some(clauses.as_slice()),
+        _ => None,
+    })
+}
+
+/// The match of `function` that stands at `span`: its two sides, and the function's clause that holds it.
+pub(crate) fn match_at<'p>(program: &Program<'p>, function: FunctionId, span: Span) -> Option<(&'p Clause, &'p Pattern, &'p Expr)> {
+    let found = expression_at(program, function, span, |kind| match kind {
+        ExprKind::Match { pattern, value } => Some((&**pattern, &**value)),
+        _ => None,
+    });
+    found.map(|(clause, (pattern, value))| (clause, pattern, value))
+}
+
+fn expression_at<'p, T>(
+    program: &Program<'p>,
+    function: FunctionId,
+    span: Span,
+    wanted: impl Fn(&'p ExprKind) -> Option<T>,
+) -> Option<(&'p Clause, T)> {
     let mut found = None;
     for clause in &program.function(function).function.clauses {
         each_expression(&clause.body, &mut |expression| {
-            if let ExprKind::Case { subject, clauses } = &expression.kind
-                && expression.span == span
+            if expression.span == span
+                && let Some(part) = wanted(&expression.kind)
             {
-                found = Some((clause, &**subject, clauses.as_slice()));
+                found = Some((clause, part));
             }
         });
     }

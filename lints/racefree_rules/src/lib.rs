@@ -15,6 +15,7 @@ mod nil_flow;
 mod rivals;
 mod story;
 mod tables;
+mod winner;
 
 #[cfg(test)]
 mod idioms;

@@ -66,19 +66,17 @@
 //! - Processes that take no name.
 
 use super::Rule;
-use crate::finding::{Finding, Place, Safety, Severity, Tier};
-use crate::fixes::case_at;
+use crate::finding::{Finding, Place, Severity, Tier};
 use crate::named_start::tier;
 use crate::rivals::may_run_twice;
-use crate::sketch::{Piece, Sketch, Stroke};
 use crate::story::{Story, effect_words, process_words};
+use crate::winner::take_winner;
 use racefree_analysis::Program;
 use racefree_analysis::summary::{FunctionId, Item, ItemKind, Misfit, MisfitKind, ScopeKind};
 use racefree_analysis::term::Term;
 use racefree_analysis::value::{Alt, Deps, OriginKind, Shape, Value};
 use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
-use racefree_syntax::core::{CaseClause, ExprKind, Pattern, PatternKind, VarId};
 use racefree_syntax::symbol;
 use std::collections::BTreeMap;
 
@@ -228,14 +226,14 @@ fn mentions(value: &Value, term: &Term) -> bool {
 
 fn finding(program: &Program<'_>, tier: Tier, lookup: &Event<'_>, start: &Event<'_>, loser: &Loser<'_>) -> Finding {
     let caller = process_words(program, loser.function);
-    let place = program.place(loser.function, loser.misfit.span);
     let reason = &program.models().conventions.already_started;
     let (looks, starts) = (effect_words(lookup.effect), effect_words(start.effect));
-    let place = match loser.misfit.kind {
-        MisfitKind::Match => place,
-        // Of a whole `case` the start alone is worth pointing at.
-        MisfitKind::NoClause | MisfitKind::Raised => program.place(loser.function, loser.misfit.pattern),
+    let span = match loser.misfit.kind {
+        MisfitKind::Match => loser.misfit.span,
+        // A whole `case` is too much to point at.
+        MisfitKind::NoClause | MisfitKind::Raised => loser.misfit.pattern,
     };
+    let place = program.place(loser.function, span);
     let message =
         format!("who comes second gets `{{:error, {{:{reason}, pid}}}}` from {starts}, and crashes here over a process that is there");
     Story::new(program, &RULE, tier, loser.function, place, message)
@@ -248,48 +246,8 @@ fn finding(program: &Program<'_>, tier: Tier, lookup: &Event<'_>, start: &Event<
         .step(caller.clone(), place, "has no place for that answer: raises")
         .harm(format!("{caller} crashes although the process that it wanted is there."))
         .help(format!("Take the process that is there: a clause for `{{:error, {{:{reason}, pid}}}}`."))
-        .sketches(take_winner(program, start, loser))
+        .sketches(take_winner(program, loser.function, loser.misfit, start))
         .done()
-}
-
-/// A clause for the refusal behind the one for success, where the answer is taken by a `case`.
-fn take_winner(program: &Program<'_>, start: &Event<'_>, loser: &Loser<'_>) -> Option<Sketch> {
-    if loser.misfit.kind == MisfitKind::Match {
-        return None;
-    }
-    let (function, _, clauses) = case_at(program, loser.function, loser.misfit.span)?;
-    let (success, pid) = clauses.iter().find_map(|clause| Some((clause, bound_pid(clause)?)))?;
-    let name = function.names.get(pid.0 as usize)?;
-    let head = format!("{{:error, {{:{}, {name}}}}}", program.models().conventions.already_started);
-    // A supervisor's child is the supervisor's, whoever asked for it; another process would be linked to the winner alone.
-    let is_same = gives_pid(success, pid) && start.effect.model.exits;
-    let body = vec![Piece::Source(success.body.span)];
-    Some(Sketch {
-        title: "Take the process that is there".to_owned(),
-        safety: if is_same { Safety::Safe } else { Safety::Unsafe },
-        stroke: Stroke::Clause { clause: program.place(loser.function, success.span), head, body },
-    })
-}
-
-/// The variable of `{:ok, pid}`.
-fn bound_pid(clause: &CaseClause) -> Option<VarId> {
-    match (&clause.pattern.kind, &clause.guard) {
-        (PatternKind::Tuple(parts), None) => match parts.as_slice() {
-            [Pattern { kind: PatternKind::Atom(_), .. }, Pattern { kind: PatternKind::Bind(pid), .. }] => Some(*pid),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether the clause gives the pid and does nothing else with it.
-fn gives_pid(clause: &CaseClause, pid: VarId) -> bool {
-    let is_pid = |kind: &ExprKind| matches!(kind, ExprKind::Var(id) if *id == pid);
-    match &clause.body.kind {
-        ExprKind::Tuple(parts) => parts.iter().all(|part| is_pid(&part.kind) || matches!(part.kind, ExprKind::Atom(_))),
-        ExprKind::Block(statements) => matches!(statements.as_slice(), [only] if is_pid(&only.kind)),
-        kind => is_pid(kind) || matches!(kind, ExprKind::Atom(_)),
-    }
 }
 
 #[cfg(test)]
@@ -493,5 +451,36 @@ end
         let (success, rest) = ("      {:ok, pid} -> pid # ours\n", "      # it has told why\n      {:error, reason} -> exit(reason)\n");
         let winner = "      {:error, {:already_started, pid}} -> pid\n";
         fixes(&RULE, &before(&[success, rest].concat()), &before(&[success, winner, rest].concat()));
+    }
+
+    #[test]
+    fn fixes_a_match_by_a_case() {
+        fixes(
+            &RULE,
+            r#"
+defmodule Jobs do
+  def ensure(name) do
+    if Process.whereis(name) == nil do
+      {:ok, pid} = GenServer.start(Jobs.Server, [], name: name)
+      send(pid, :warm)
+    end
+  end
+end
+"#,
+            r#"
+defmodule Jobs do
+  def ensure(name) do
+    if Process.whereis(name) == nil do
+      pid =
+        case GenServer.start(Jobs.Server, [], name: name) do
+          {:ok, pid} -> pid
+          {:error, {:already_started, pid}} -> pid
+        end
+      send(pid, :warm)
+    end
+  end
+end
+"#,
+        );
     }
 }
