@@ -12,6 +12,7 @@ pub mod memory;
 pub mod nils;
 mod outline;
 pub mod program;
+mod reception;
 mod resolve;
 mod stored;
 pub mod summary;
@@ -23,6 +24,7 @@ pub mod walk;
 pub use context::Process;
 pub use memory::{FileKey, Memory};
 pub use program::Program;
+pub use reception::Reception;
 
 use racefree_syntax::{FileId, Span};
 

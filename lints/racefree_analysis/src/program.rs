@@ -147,6 +147,11 @@ impl<'p> Program<'p> {
         self.base.definitions.is_server(self.base.models, module)
     }
 
+    /// Whether each client of the server has a process of its own.
+    pub fn has_many(&self, module: ModuleId) -> bool {
+        self.base.definitions.known_behaviours(self.base.models, module).any(|behaviour| behaviour.many)
+    }
+
     /// Whether one and the same server process runs both: then neither is the other's rival.
     pub fn serialised(&self, a: FunctionId, b: FunctionId) -> bool {
         matches!((self.processes(a), self.processes(b)), ([Process::Server(a)], [Process::Server(b)]) if a == b)

@@ -125,9 +125,12 @@ stored! {
     struct Taker { server, callback, clause, size }
     enum Role { Init, Call, Cast, Info, Continue, Terminate, Inside, Outside }
     enum Runs { Once, Each, Elsewhere, Locked, AtTarget }
-    struct Summary { clauses, returns, items, arms, scopes, tries, misfits, closures, reach }
+    struct Summary { clauses, returns, items, arms, scopes, tries, misfits, receives, closures, reach }
     struct ClauseSummary { returns, diverges }
-    struct Misfit { span, pattern, clause, scope, item, value }
+    struct Misfit { kind, span, pattern, clause, arm, scope, item, value }
+    enum MisfitKind { Match, NoClause, Raised }
+    struct Receive { clause, arm, position, awaited }
+    struct Awaited { tag, is_open, arm }
     struct ParamClosure { param, runs, args, shield }
     struct Shield { exits, exceptions }
     struct Item { kind, span, name_span, clause, arm, scope, usage, control, observation }

@@ -29,6 +29,7 @@ pub struct Summary {
     pub scopes: Vec<Scope>,
     pub tries: Vec<Try>,
     pub misfits: Vec<Misfit>,
+    pub receives: Vec<Receive>,
     /// Closures it was given, that it calls or passes on.
     pub closures: Vec<ParamClosure>,
     /// Kinds of effects it has, those of its callees included: the union of [`EffectKind::bit`].
@@ -51,18 +52,51 @@ pub struct ClauseSummary {
     pub diverges: bool,
 }
 
-/// `pattern = value` where some observed value does not match: it raises then.
+/// A place that raises for some observed value.
 #[derive(Debug)]
 pub struct Misfit {
-    /// The whole match.
+    pub kind: MisfitKind,
+    /// The whole match, or the whole `case`.
     pub span: Span,
+    /// The pattern that does not fit, or whose clause raises; of a `case` without a clause that of its first one.
     pub pattern: Span,
     pub clause: u16,
+    pub arm: ArmId,
     pub scope: ScopeId,
     /// The item whose result was matched.
     pub item: Option<u32>,
-    /// The alternatives that do not match.
+    /// The alternatives for which it raises.
     pub value: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MisfitKind {
+    /// `pattern = value`, and the value does not match.
+    Match,
+    /// A `case` that has no clause for the value.
+    NoClause,
+    /// A `case` whose clause for the value never returns.
+    Raised,
+}
+
+/// A `receive`, and what it waits for.
+#[derive(Debug)]
+pub struct Receive {
+    pub clause: u16,
+    pub arm: ArmId,
+    /// How many items stand before it.
+    pub position: u32,
+    pub awaited: Vec<Awaited>,
+}
+
+/// One clause of a `receive`.
+#[derive(Debug)]
+pub struct Awaited {
+    /// The first word of the message, if it takes such messages.
+    pub tag: Option<Symbol>,
+    /// It takes every message.
+    pub is_open: bool,
+    pub arm: ArmId,
 }
 
 /// A closure that came in as a parameter and is run.
@@ -296,6 +330,18 @@ impl Summary {
             }
         }
         true
+    }
+
+    /// Whether the code in arm `inner` runs only when `outer` was taken.
+    pub fn is_within(&self, inner: ArmId, outer: ArmId) -> bool {
+        let mut next = Some(inner);
+        while let Some(arm) = next {
+            if arm == outer {
+                return true;
+            }
+            next = self.arms.get(arm.0 as usize).and_then(|arm| arm.parent);
+        }
+        false
     }
 
     /// What this function does with an exit that leaves an item in `scope`.

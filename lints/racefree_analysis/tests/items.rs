@@ -1,7 +1,7 @@
 //! The trace of a function: order, arms, what becomes of results, what depends on what.
 
 use crate::code::Code;
-use racefree_analysis::summary::{Item, ItemKind, Usage};
+use racefree_analysis::summary::{Item, ItemKind, MisfitKind, Usage};
 
 /// Whether both can happen in one run.
 #[track_caller]
@@ -176,7 +176,7 @@ fn reports_observations_of_callees_as_the_caller_s() {
 fn reports_observed_values_that_a_match_refuses() {
     let code = Code::new(
         "def f(x) do
-           {:ok, pid} = GenServer.start_link(M, x)
+           {:ok, pid} = GenServer.start_link(M, x, name: M)
            pid
          end
          def g(x) do
@@ -188,6 +188,58 @@ fn reports_observed_values_that_a_match_refuses() {
     assert_eq!(crate::code::show(&misfits[0].value), ":ignore! | {:error, any}! | {:error, {:already_started, pid}}!");
     assert_eq!(misfits[0].item, Some(0));
     assert!(code.summary_of("g/1").misfits.is_empty());
+}
+
+#[test]
+fn reports_observed_values_for_which_a_case_raises() {
+    let code = Code::new(
+        "def f(x) do
+           case Process.whereis(x) do
+             pid when is_pid(pid) -> pid
+             nil -> raise \"gone\"
+           end
+         end
+         def g(x) do
+           case Process.whereis(x) do
+             nil -> :gone
+           end
+         end
+         def h(x) do
+           case Process.whereis(x) do
+             nil -> :gone
+             pid -> pid
+           end
+         end",
+    );
+    let misfits = |name: &str| {
+        let misfits = &code.summary_of(name).misfits;
+        misfits.iter().map(|misfit| (misfit.kind, crate::code::show(&misfit.value))).collect::<Vec<_>>()
+    };
+    assert_eq!(misfits("f/1"), [(MisfitKind::Raised, "nil!".to_owned())]);
+    assert_eq!(misfits("g/1"), [(MisfitKind::NoClause, "pid!".to_owned())]);
+    assert!(misfits("h/1").is_empty());
+}
+
+#[test]
+fn reports_what_a_receive_waits_for() {
+    let code = Code::new(
+        "def f(ref) do
+           send(ref, :go)
+           receive do
+             {:DOWN, ^ref, _, _, _} -> Process.demonitor(ref)
+             {^ref, _} -> :ok
+             _ -> :other
+           end
+         end",
+    );
+    let summary = code.summary_of("f/1");
+    let [receive] = summary.receives.as_slice() else { panic!("{:?}", summary.receives) };
+    assert_eq!(receive.position, 1);
+    let awaited: Vec<_> = receive.awaited.iter().map(|awaited| (awaited.tag.map(|tag| tag.as_str()), awaited.is_open)).collect();
+    assert_eq!(awaited, [(Some("DOWN"), false), (None, false), (None, true)]);
+    let demonitor = code.item("f/1", "demonitor");
+    let within: Vec<bool> = receive.awaited.iter().map(|awaited| summary.is_within(demonitor.arm, awaited.arm)).collect();
+    assert_eq!(within, [true, false, false]);
 }
 
 #[test]

@@ -200,7 +200,8 @@ fn reports_what_specs_tell_of_unknown_results() {
 fn reports_observed_values_as_observed() {
     returns("Process.whereis(a)", "nil! | pid!");
     returns(":ets.lookup(a, b)", "[any]!");
-    returns("GenServer.start_link(M, [])", ":ignore! | {:error, any}! | {:error, {:already_started, pid}}! | {:ok, pid}!");
+    returns("GenServer.start_link(M, [])", ":ignore! | {:error, any}! | {:ok, pid}!");
+    returns("GenServer.start_link(M, [], name: M)", ":ignore! | {:error, any}! | {:error, {:already_started, pid}}! | {:ok, pid}!");
     returns("{:ok, Process.whereis(a)}", "{:ok, nil! | pid!}");
     returns("Process.whereis(:logger)", "pid!");
 }

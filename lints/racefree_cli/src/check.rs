@@ -9,7 +9,7 @@ use std::path::Path;
 use racefree_analysis::Program;
 use racefree_report::{Hidden, Problem, Report, fingerprint};
 use racefree_rules::suppression::{self, Allowed, Comments};
-use racefree_rules::{Finding, Page, Place, Tier, page};
+use racefree_rules::{Finding, Page, Place, Tier, page, sketch};
 use racefree_syntax::FileId;
 
 use crate::arguments::{BaselineOptions, CheckOptions, Colour};
@@ -167,7 +167,8 @@ fn are(count: usize) -> String {
 /// The findings to show, and how many others there are.
 pub(crate) fn judge(sources: &Sources, program: &Program, settings: &Settings) -> Outcome {
     let selection = &settings.selection;
-    let found = racefree_rules::check(program, |rule| selection.includes(rule.id));
+    let mut found = racefree_rules::check(program, |rule| selection.includes(rule.id));
+    sketch::write_out(&mut found, |file| sources.texts.get(file.0 as usize).map(|source| source.text.as_str()));
     let comments = Comments {
         files: program.files(),
         text: &|file: FileId| sources.texts.get(file.0 as usize).map(|source| (source.text.as_str(), &source.lines)),

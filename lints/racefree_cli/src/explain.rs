@@ -55,7 +55,8 @@ fn explain_line(
     let sources = sources::read(&input, &Stock::default(), &pool, &progress)?;
     progress.stage("looking for races", 0);
     // Of every tier, in tests too, and allowed ones as well: whoever asks wants to know.
-    let findings = pool.install(|| racefree_rules::check(&Program::new(&sources.files, &models), |_| true));
+    let mut findings = pool.install(|| racefree_rules::check(&Program::new(&sources.files, &models), |_| true));
+    racefree_rules::sketch::write_out(&mut findings, |file| sources.texts.get(file.0 as usize).map(|source| source.text.as_str()));
     drop(progress);
     let index = file_index(&sources, &input, file)?;
     let touches = |place: &Place| {

@@ -93,6 +93,7 @@ fn finding(file: FileId, span: Span) -> Named {
         trace: vec![step("caller", "looks", Some(elsewhere)), step("other", "ends", None)],
         help: "Calm down.".to_owned(),
         function: String::new(),
+        sketches: Vec::new(),
         fixes: vec![Fix { title: "Calm it".to_owned(), safety: Safety::Safe, edits }],
     };
     Named { finding, fingerprint: format!("{}-{}", file.0, span.start), is_known: false }

@@ -25,7 +25,7 @@ impl Document {
     pub fn check(&self) -> Result<(), String> {
         for module in &self.module {
             for function in &module.functions {
-                let operands = [function.target, function.key, function.message].into_iter().flatten();
+                let operands = [function.target, function.key, function.message, function.options].into_iter().flatten();
                 let named = operands.chain(function.closures.iter().map(|closure| closure.arg));
                 let last = named.max();
                 let fewest = function.arity.iter().min().copied();
@@ -73,6 +73,9 @@ pub struct Function {
     /// The argument that is sent, called with, or written.
     #[serde(default)]
     pub message: Option<usize>,
+    /// The argument that holds options, if it is given.
+    #[serde(default)]
+    pub options: Option<usize>,
     /// What happens when the target is nil.
     #[serde(default)]
     pub on_nil: OnNil,
@@ -91,6 +94,9 @@ pub struct Function {
     /// It names a file by its path and deals with the whole of it; otherwise a file effect works on one held open.
     #[serde(default)]
     pub whole_file: bool,
+    /// What adds to the number in a row of two as one step, with a row to begin with: `counter(table, key, {2, step}, row)`.
+    #[serde(default)]
+    pub counter: Option<String>,
     /// What a true answer says of the first argument.
     #[serde(default)]
     pub tests: Option<Test>,
@@ -243,6 +249,9 @@ pub struct Behaviour {
     /// Its callbacks run in a process that many others talk to.
     #[serde(default)]
     pub server: bool,
+    /// Each client has a process of its own.
+    #[serde(default)]
+    pub many: bool,
     pub callbacks: Vec<Callback>,
 }
 
@@ -328,6 +337,20 @@ pub struct Conventions {
     pub down: String,
     /// The option of a monitor that changes that tag.
     pub down_option: String,
+    /// How many elements that message has.
+    pub down_size: usize,
+    /// Which of them is the monitor's reference.
+    pub down_reference: usize,
+    /// Which of them is the process that ended.
+    pub down_process: usize,
+    /// The option that takes back that message when a monitor is taken back.
+    pub flush_option: String,
+    /// The option under which a process that is started gets its name.
+    pub name_option: String,
+    /// The reason why a process is not started: the name has an owner, who comes as the second element of a pair.
+    pub already_started: String,
+    /// The option that lets every process write to a table.
+    pub public_option: String,
     /// Names that the runtime itself registers, for as long as it runs.
     pub permanent_names: Vec<String>,
     /// The exceptions that say "bad argument", by which a missing table shows too.

@@ -1,5 +1,6 @@
 //! What a rule reports: the place, the harm, and the interleaving that loses, step by step.
 
+pub use crate::sketch::Sketch;
 pub use racefree_analysis::Place;
 
 /// How sure a finding is. The same rule is `Certain` where every step is proven and `Likely` where one is assumed.
@@ -151,4 +152,6 @@ pub struct Finding {
     pub function: String,
     /// The best first.
     pub fixes: Vec<Fix>,
+    /// Fixes that want the source's text to be written.
+    pub sketches: Vec<Sketch>,
 }

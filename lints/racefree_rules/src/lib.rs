@@ -3,14 +3,19 @@
 pub mod finding;
 pub mod page;
 pub mod rules;
+pub mod sketch;
 pub mod suppression;
 
+mod counter;
 mod fixes;
 mod handlers;
 mod identity;
+mod named_start;
 mod nil_flow;
+mod rivals;
 mod story;
 mod tables;
+mod winner;
 
 #[cfg(test)]
 mod idioms;

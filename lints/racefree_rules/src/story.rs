@@ -1,6 +1,6 @@
 //! From analysis to words: the steps of a trace, the names of processes and functions.
 
-use crate::finding::{Finding, Fix, Place, Severity, Signal, SignalKind, Step, Tier};
+use crate::finding::{Finding, Fix, Place, Severity, Signal, SignalKind, Sketch, Step, Tier};
 use crate::rules::Rule;
 use racefree_analysis::summary::{Effect, FunctionId, Item, ModuleId};
 use racefree_analysis::value::{Origin, OriginKind};
@@ -30,6 +30,7 @@ impl<'s, 'p> Story<'s, 'p> {
             help: String::new(),
             function: program.full_name(function),
             fixes: Vec::new(),
+            sketches: Vec::new(),
         };
         Self { program, finding }
     }
@@ -88,6 +89,11 @@ impl<'s, 'p> Story<'s, 'p> {
 
     pub(crate) fn fixes(mut self, fixes: impl IntoIterator<Item = Fix>) -> Self {
         self.finding.fixes.extend(fixes);
+        self
+    }
+
+    pub(crate) fn sketches(mut self, sketches: impl IntoIterator<Item = Sketch>) -> Self {
+        self.finding.sketches.extend(sketches);
         self
     }
 

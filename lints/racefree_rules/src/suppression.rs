@@ -228,6 +228,7 @@ fn complaint(comments: &Comments, comment: &Judged) -> Option<Finding> {
         help,
         function: enclosing_function(file, comment.allow.span).map(name).unwrap_or_default(),
         fixes,
+        sketches: Vec::new(),
     })
 }
 
@@ -301,6 +302,7 @@ mod tests {
             help: String::new(),
             function: String::new(),
             fixes: Vec::new(),
+            sketches: Vec::new(),
         }
     }
 

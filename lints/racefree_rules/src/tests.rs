@@ -42,7 +42,9 @@ fn compare(fixture: &str, selected: impl Fn(&Rule) -> bool) {
 pub(crate) fn fixes(rule: &Rule, before: &str, after: &str) {
     let found = |text: &str| {
         let file = FixtureFile { path: "/lib/a.ex".to_owned(), text: text.to_owned() };
-        Sources::new(std::slice::from_ref(&file)).findings(|candidate| candidate.id == rule.id)
+        let mut findings = Sources::new(std::slice::from_ref(&file)).findings(|candidate| candidate.id == rule.id);
+        crate::sketch::write_out(&mut findings, |_| Some(text));
+        findings
     };
     let findings = found(before);
     let [finding] = findings.as_slice() else { panic!("{} findings in\n{before}", findings.len()) };

@@ -1,10 +1,12 @@
 //! Expressions, one by one.
 
-use super::pattern::{atom_of, is_irrefutable};
+use super::pattern::{atom_of, is_irrefutable, tag_of};
 use super::{ClosureCode, Evaluator};
-use crate::summary::{CatchKind, CatchPattern, CatchSummary, ItemKind, Misfit, RescueSummary, ScopeKind, Try, Usage};
+use crate::summary::{
+    Awaited, CatchKind, CatchPattern, CatchSummary, ItemKind, Misfit, MisfitKind, Receive, RescueSummary, ScopeKind, Try, Usage,
+};
 use crate::term::{Term, TermKind};
-use crate::value::{Deps, Origin, OriginKind, Shape, Value};
+use crate::value::{Alt, Deps, Origin, OriginKind, Shape, Value};
 use crate::view::Known;
 use racefree_models::EffectKind;
 use racefree_syntax::core::{
@@ -179,7 +181,9 @@ impl<'p> Evaluator<'_, 'p> {
         let found = self.expression(value, usage);
         let mut narrowed = self.narrow(&found, pattern);
         if usage != Usage::Used {
-            self.note_misfit(&found, pattern, span);
+            let item = self.items.iter().rposition(|item| item.usage == Usage::Matched(span));
+            let unfit = found.clone().filter(|alt| self.is_unfit(alt, &found, pattern));
+            self.note_misfit(MisfitKind::Match, unfit, (span, pattern.span), item);
         }
         if narrowed.is_never() {
             // What is known says it cannot match: then what is known is not enough to go on with.
@@ -195,20 +199,21 @@ impl<'p> Evaluator<'_, 'p> {
         narrowed
     }
 
-    /// Remembers what was observed and does not match.
-    fn note_misfit(&mut self, found: &Value, pattern: &'p Pattern, span: Span) {
-        if self.silent || self.diverged {
+    /// Whether this alternative of a value does not match.
+    fn is_unfit(&self, alt: &Alt, value: &Value, pattern: &'p Pattern) -> bool {
+        let one = Value { alts: smallvec::smallvec![alt.clone()], term: value.term.clone(), deps: value.deps };
+        alt.origin.is_some() && self.narrow(&one, pattern).is_never()
+    }
+
+    /// Remembers what was observed and makes the code raise.
+    fn note_misfit(&mut self, kind: MisfitKind, value: Value, (span, pattern): (Span, Span), item: Option<usize>) {
+        let value = value.filter(|alt| alt.origin.is_some());
+        if self.silent || value.is_never() || (kind == MisfitKind::Match && self.diverged) {
             return;
         }
-        let one = |alt: &crate::value::Alt| Value { alts: smallvec::smallvec![alt.clone()], term: found.term.clone(), deps: found.deps };
-        let unfit = |alt: &crate::value::Alt| alt.origin.is_some() && self.narrow(&one(alt), pattern).is_never();
-        let value = found.clone().filter(unfit);
-        if value.is_never() {
-            return;
-        }
-        let item = self.items.iter().rposition(|item| item.usage == Usage::Matched(span)).map(|index| index as u32);
-        let value = value.settled(3);
-        self.misfits.push(Misfit { span, pattern: pattern.span, clause: self.clause, scope: self.scope, item, value });
+        let item = item.map(|index| index as u32);
+        let (clause, arm, scope, value) = (self.clause, self.arm, self.scope, value.settled(3));
+        self.misfits.push(Misfit { kind, span, pattern, clause, arm, scope, item, value });
     }
 
     fn block(&mut self, parts: &'p [Expr], span: Span, usage: Usage) -> Value {
@@ -303,6 +308,11 @@ impl<'p> Evaluator<'_, 'p> {
             }
             let result = self.expression(&clause.body, usage);
             let result = self.chosen_by(result, origin.as_ref(), OriginKind::Chosen, clause.body.span);
+            if self.diverged
+                && let Some(subject) = subject
+            {
+                self.note_misfit(MisfitKind::Raised, narrowed, (span, clause.pattern.span), self.item_of(subject));
+            }
             self.close_arm(&mut fork, result);
             if clause.guard.is_none() {
                 remaining = self.exclude(&remaining, &clause.pattern);
@@ -313,7 +323,16 @@ impl<'p> Evaluator<'_, 'p> {
                 break;
             }
         }
-        self.close_fork(fork).with_deps(value.all_deps())
+        let result = self.close_fork(fork).with_deps(value.all_deps());
+        if let (Some(subject), Some(first)) = (subject, clauses.first()) {
+            self.note_misfit(MisfitKind::NoClause, remaining, (span, first.pattern.span), self.item_of(subject));
+        }
+        result
+    }
+
+    /// The item that gave the value of a call.
+    fn item_of(&self, call: &Expr) -> Option<usize> {
+        self.items.iter().rposition(|item| item.span == call.span)
     }
 
     fn with(&mut self, steps: &'p [WithStep], body: &'p Expr, else_: &'p [CaseClause], span: Span, usage: Usage) -> Value {
@@ -438,8 +457,12 @@ impl<'p> Evaluator<'_, 'p> {
             self.expression(timeout, Usage::Used);
         }
         let mut fork = self.open_fork(Deps::default(), span);
+        let (clause, arm, position) = (self.clause, self.arm, self.items.len() as u32);
+        let mut awaited = Vec::with_capacity(clauses.len());
         for clause in clauses {
             self.open_arm(&fork);
+            let tag = tag_of(&clause.pattern).map(|(tag, _)| tag);
+            awaited.push(Awaited { tag, is_open: is_irrefutable(&clause.pattern), arm: self.arm });
             let message = Value::any(self.site(clause.pattern.span));
             let narrowed = self.narrow(&message, &clause.pattern);
             self.bind(&clause.pattern, &narrowed);
@@ -453,6 +476,9 @@ impl<'p> Evaluator<'_, 'p> {
             self.open_arm(&fork);
             let result = self.expression(after, usage);
             self.close_arm(&mut fork, result);
+        }
+        if !self.silent {
+            self.receives.push(Receive { clause, arm, position, awaited });
         }
         self.close_fork(fork)
     }

@@ -35,6 +35,7 @@ impl<'p> Evaluator<'_, 'p> {
             scopes: self.scopes,
             tries: self.tries,
             misfits: self.misfits,
+            receives: self.receives,
             closures: self.param_closures,
             reach,
         }

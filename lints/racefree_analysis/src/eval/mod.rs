@@ -14,12 +14,12 @@ mod narrow;
 mod pattern;
 
 pub(crate) use instantiate::Frame;
-pub(crate) use pattern::tag_of;
+pub(crate) use pattern::{is_irrefutable, tag_of};
 
 use crate::Place;
 use crate::resolve::{FunctionEntry, ModuleEntry};
 use crate::summary::{
-    Arm, ArmId, ClauseSummary, Item, ItemKind, Misfit, ModuleId, ParamClosure, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
+    Arm, ArmId, ClauseSummary, Item, ItemKind, Misfit, ModuleId, ParamClosure, Receive, Scope, ScopeId, ScopeKind, Summary, Try, Usage,
 };
 use crate::term::Term;
 use crate::value::{Deps, Value};
@@ -48,6 +48,7 @@ pub(crate) struct Evaluator<'a, 'p> {
     scopes: Vec<Scope>,
     tries: Vec<Try>,
     misfits: Vec<Misfit>,
+    receives: Vec<Receive>,
     param_closures: Vec<ParamClosure>,
     closures: Vec<ClosureCode<'p>>,
     attributes: FxHashMap<Symbol, Value>,
@@ -85,6 +86,7 @@ pub(crate) fn evaluate<'p>(view: View<'_, 'p>, entry: &FunctionEntry<'p>, module
         scopes: vec![Scope { kind: ScopeKind::Function, parent: None }],
         tries: Vec::new(),
         misfits: Vec::new(),
+        receives: Vec::new(),
         param_closures: Vec::new(),
         closures: Vec::new(),
         attributes: FxHashMap::default(),

@@ -82,6 +82,7 @@ fn findings() -> Vec<Finding> {
         ],
         help: "Match on nil before the call, and give the caller an error it can handle.".into(),
         function: "Jobs.Client.run/2".into(),
+        sketches: Vec::new(),
         fixes: vec![Fix {
             title: "Give nil an answer of its own".into(),
             safety: Safety::Unsafe,
@@ -101,6 +102,7 @@ fn findings() -> Vec<Finding> {
         ],
         function: "Jobs.Client.ping/1".into(),
         fixes: Vec::new(),
+        sketches: Vec::new(),
         ..nil.clone()
     };
     let audit = Finding { tier: Tier::Audit, trace: Vec::new(), help: String::new(), rule: "get_then_put", ..two.clone() };

@@ -79,7 +79,7 @@
 use super::Rule;
 use crate::finding::{Finding, Severity, Tier};
 use crate::story::{Story, process_words};
-use racefree_analysis::summary::{FunctionId, ItemKind, Misfit, ScopeKind};
+use racefree_analysis::summary::{FunctionId, ItemKind, Misfit, MisfitKind, ScopeKind};
 use racefree_analysis::value::{Origin, OriginKind, Shape, Value};
 use racefree_analysis::walk::Event;
 use racefree_analysis::{Process, Program};
@@ -105,7 +105,7 @@ fn check(program: &Program<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let summary = program.summary(id);
-        for misfit in &summary.misfits {
+        for misfit in summary.misfits.iter().filter(|misfit| misfit.kind == MisfitKind::Match) {
             let elsewhere = summary.in_scope(misfit.scope, |kind| matches!(kind, ScopeKind::Elsewhere | ScopeKind::AtTarget));
             if !elsewhere && !summary.rescues(misfit.scope, &program.models().conventions.match_error) {
                 findings.extend(finding(program, id, misfit));

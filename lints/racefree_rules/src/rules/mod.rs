@@ -1,7 +1,10 @@
 //! The list of rules, sorted by id.
 
+mod already_started_unhandled;
 mod async_removal_order;
 mod catch_misses_exit;
+mod demonitor_without_flush;
+mod ets_check_then_write;
 mod incomplete_exit_catch;
 mod matched_fallible_result;
 mod monitor_after_subscribe;
@@ -33,8 +36,11 @@ pub struct Rule {
 }
 
 pub static RULES: &[&Rule] = &[
+    &already_started_unhandled::RULE,
     &async_removal_order::RULE,
     &catch_misses_exit::RULE,
+    &demonitor_without_flush::RULE,
+    &ets_check_then_write::RULE,
     &incomplete_exit_catch::RULE,
     &matched_fallible_result::RULE,
     &monitor_after_subscribe::RULE,

@@ -75,11 +75,13 @@
 //! - Subscriptions that a library makes in a table of its own, such as `Phoenix.PubSub.subscribe`.
 
 use super::Rule;
-use crate::finding::{Finding, Severity, Tier};
+use crate::finding::{Finding, Safety, Severity, Tier};
+use crate::fixes::movable;
 use crate::identity::{Identity, same_process};
+use crate::sketch::{Sketch, Stroke};
 use crate::story::{Story, effect_words, first_point, process_words, signal};
 use racefree_analysis::Program;
-use racefree_analysis::summary::FunctionId;
+use racefree_analysis::summary::{FunctionId, ScopeKind};
 use racefree_analysis::value::Value;
 use racefree_analysis::walk::Event;
 use racefree_models::EffectKind;
@@ -96,6 +98,9 @@ pub static RULE: Rule = Rule {
 
 const REQUESTS: u64 = 1 << EffectKind::Call as u64 | 1 << EffectKind::Cast as u64 | 1 << EffectKind::Send as u64;
 const WATCHES: u64 = 1 << EffectKind::Monitor as u64 | 1 << EffectKind::Link as u64;
+
+/// What it takes to find the process.
+const LOOKS: u64 = 1 << EffectKind::Lookup as u64 | 1 << EffectKind::TableRead as u64;
 
 /// The process subscribed to.
 const PUBLISHER: &str = "publisher";
@@ -172,13 +177,29 @@ fn finding(program: &Program<'_>, id: FunctionId, subscription: &Event<'_>, moni
             "{subscriber} waits for messages that nobody will send, or takes the missing process for a crash of the one it subscribed to."
         ))
         .help("Look the process up once, monitor that pid, then subscribe: its end then always arrives as a message.")
+        .sketches(monitor_first(program, id, subscription, monitor))
         .done()
+}
+
+/// Moves the monitor before the subscription, where both are statements of one block.
+fn monitor_first(program: &Program<'_>, id: FunctionId, subscription: &Event<'_>, monitor: &Event<'_>) -> Option<Sketch> {
+    let summary = program.summary(id);
+    let (subscribes, monitors) = (summary.items.get(subscription.first_item())?, summary.items.get(monitor.first_item())?);
+    let (statement, above) = movable(program, id, monitors.name_span, subscribes.name_span)?;
+    // A handler around the two would be left with a monitor that was set before.
+    let is_caught = summary.in_scope(monitors.scope, |kind| matches!(kind, ScopeKind::Try(_)));
+    let is_only_monitor = program.item_reach(monitors) & !(WATCHES | LOOKS) == 0;
+    (is_only_monitor && monitors.scope == subscribes.scope).then(|| Sketch {
+        title: "Monitor first".to_owned(),
+        safety: if is_caught { Safety::Unsafe } else { Safety::Safe },
+        stroke: Stroke::Move { statement: program.place(id, statement), above: program.place(id, above) },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::RULE;
-    use crate::tests::check;
+    use crate::tests::{check, fixes};
 
     #[test]
     fn reports_a_monitor_by_another_lookup() {
@@ -524,5 +545,67 @@ defmodule View do
 end
 "#,
         );
+    }
+
+    #[test]
+    fn fixes_by_moving_the_monitor() {
+        fixes(
+            &RULE,
+            r#"
+defmodule View do
+  def start(name) do
+    # tell it who we are
+    :ok = GenServer.call(Process.whereis(name), {:subscribe, self()})
+    size = 7
+
+    # its end matters
+    ref = Process.monitor(Process.whereis(name)) # twice
+
+    {ref, size}
+  end
+end
+"#,
+            r#"
+defmodule View do
+  def start(name) do
+    # its end matters
+    ref = Process.monitor(Process.whereis(name)) # twice
+    # tell it who we are
+    :ok = GenServer.call(Process.whereis(name), {:subscribe, self()})
+    size = 7
+
+    {ref, size}
+  end
+end
+"#,
+        );
+    }
+
+    #[test]
+    fn leaves_alone_a_monitor_that_a_block_returns() {
+        let returned = r#"
+defmodule View do
+  def start(name) do
+    GenServer.call(Process.whereis(name), {:subscribe, self()})
+    Process.monitor(Process.whereis(name))
+  end
+end
+"#;
+        fixes(&RULE, returned, returned);
+    }
+
+    #[test]
+    fn leaves_alone_a_monitor_of_what_was_bound_in_between() {
+        let bound = r#"
+defmodule View do
+  def start(key) do
+    :ok = GenServer.call(Process.whereis(key), {:subscribe, self()})
+    pid = Process.whereis(key)
+    ref = Process.monitor(pid)
+    {:ok, ref}
+  end
+end
+"#;
+        fixes(&RULE, bound, bound);
     }
 }

@@ -53,7 +53,7 @@ impl<'a> Lowering<'a> {
             Form::With if piped.is_none() => self.with(parts, span),
             Form::For if piped.is_none() => self.for_(parts, span),
             Form::Try => self.try_(parts, span),
-            Form::Receive if parts.arguments == NO_NODE || parts.do_block != NO_NODE => self.receive(parts, span),
+            Form::Receive if parts.arguments == NO_NODE || !matches!(self.sections(parts).body, Part::Absent) => self.receive(parts, span),
             Form::Quote => self.quote(id, parts, span),
             Form::Apply => {
                 let name_span = self.span_of(parts.target);
