@@ -92,6 +92,7 @@ need_report_tools() {
     find_chromium || install_packages "Chromium" "chromium" "chromium"
     find_chromium || fail "Chromium is needed, and there is still none on PATH"
     install_report_tools
+    install_vscode_tools
 }
 
 find_chromium() {
@@ -104,19 +105,28 @@ find_chromium() {
     return 1
 }
 
-# The packages of the lock file, below target/. The copy of it among them says which they are.
 install_report_tools() {
-    wanted=$root/lints/racefree_report/tests/tools
     RACEFREE_REPORT_TOOLS=$root/target/report-tools
     export RACEFREE_REPORT_TOOLS
-    installed=$RACEFREE_REPORT_TOOLS/node_modules/.racefree-lock.json
-    if cmp -s "$wanted/package-lock.json" "$installed"; then return; fi
-    say "installing the validators of reports with npm, in target/report-tools"
-    mkdir -p "$RACEFREE_REPORT_TOOLS"
-    cp "$wanted/package.json" "$wanted/package-lock.json" "$wanted/.npmrc" "$RACEFREE_REPORT_TOOLS"
-    (cd "$RACEFREE_REPORT_TOOLS" && npm ci --ignore-scripts --no-audit --no-fund) ||
-        fail "the validators of reports could not be installed; what npm said is above"
-    cp "$wanted/package-lock.json" "$installed"
+    install_node_packages "the validators of reports" "$root/lints/racefree_report/tests/tools" "$RACEFREE_REPORT_TOOLS"
+}
+
+# The extension of VS Code is packaged in a copy: its packages do not belong among the sources.
+install_vscode_tools() {
+    RACEFREE_VSCODE=$root/target/vscode-extension
+    export RACEFREE_VSCODE
+    install_node_packages "what packages the extension of VS Code" "$root/editors/vscode" "$RACEFREE_VSCODE"
+    for file in .vscodeignore LICENSE README.md extension.js; do cp "$root/editors/vscode/$file" "$RACEFREE_VSCODE"; done
+}
+
+# install_node_packages WHAT FROM TO: the packages of the lock file in FROM. The copy of it among them says which they are.
+install_node_packages() {
+    if cmp -s "$2/package-lock.json" "$3/node_modules/.racefree-lock.json" && cmp -s "$2/package.json" "$3/package.json"; then return; fi
+    say "installing $1 with npm, in ${3#"$root/"}"
+    mkdir -p "$3"
+    cp "$2/package.json" "$2/package-lock.json" "$2/.npmrc" "$3"
+    (cd "$3" && npm ci --ignore-scripts --no-audit --no-fund) || fail "$1 could not be installed; what npm said is above"
+    cp "$2/package-lock.json" "$3/node_modules/.racefree-lock.json"
 }
 
 # The tests of the language server run in real editors.

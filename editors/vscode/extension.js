@@ -5,36 +5,45 @@ const vscode = require("vscode");
 const { LanguageClient } = require("vscode-languageclient/node");
 
 let client;
+/** Starts and stops come one after the other: settings may change while a server is starting. */
+let turn = Promise.resolve();
 
 async function start() {
   const settings = vscode.workspace.getConfiguration("racefree");
   const server = { command: settings.get("path"), args: ["lsp", ...settings.get("arguments")] };
-  client = new LanguageClient("racefree", "Racefree", server, {
+  const starting = new LanguageClient("racefree", "Racefree", server, {
     documentSelector: [{ scheme: "file", language: "elixir" }],
   });
-  await client.start();
+  try {
+    await starting.start();
+    client = starting;
+  } catch {
+    // The client has told why. What did not start cannot be stopped: once the settings are right, a new one is started.
+  }
 }
 
 async function stop() {
   const running = client;
   client = undefined;
-  if (running) {
-    await running.stop();
+  await running?.stop();
+}
+
+function inTurn(...steps) {
+  for (const step of steps) {
+    turn = turn.then(step, step);
   }
+  return turn;
 }
 
 exports.activate = async function activate(context) {
-  const restart = vscode.commands.registerCommand("racefree.restart", async () => {
-    await stop();
-    await start();
-  });
+  const restart = vscode.commands.registerCommand("racefree.restart", () => inTurn(stop, start));
   const reconfigured = vscode.workspace.onDidChangeConfiguration((change) => {
     if (change.affectsConfiguration("racefree")) {
       vscode.commands.executeCommand("racefree.restart");
     }
   });
   context.subscriptions.push(restart, reconfigured);
-  await start();
+  await inTurn(start);
 };
 
-exports.deactivate = stop;
+exports.deactivate = () => inTurn(stop);

@@ -94,6 +94,14 @@ impl Cache {
         &self.folder
     }
 
+    pub(crate) fn make_folder(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        if self.folder.ends_with(".racefree") {
+            fs::write(self.folder.join(".gitignore"), "*\n")?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn load(&self) -> Option<Found> {
         let file = File::open(self.folder.join(&self.name)).ok()?;
         let length = file.metadata().ok()?.len();
@@ -121,10 +129,7 @@ impl Cache {
         if bytes.len() as u64 > BYTES_MAX {
             return Ok(());
         }
-        fs::create_dir_all(&self.folder)?;
-        if self.folder.ends_with(".racefree") {
-            fs::write(self.folder.join(".gitignore"), "*\n")?;
-        }
+        self.make_folder()?;
         self.clear_room();
         let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.folder)?;
         file.write_all(bytes)?;

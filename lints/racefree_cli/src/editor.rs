@@ -28,7 +28,7 @@ pub(crate) fn run(options: &LspOptions, surroundings: &Surroundings, out: &mut d
         Stdin::Process => Box::new(BufReader::new(io::stdin())),
         Stdin::Text(text) => Box::new(Cursor::new(text.clone())),
     };
-    let office = Office { options: options.clone(), current_dir: surroundings.current_dir.clone(), pages: Mutex::default() };
+    let office = Office { options: options.clone(), current_dir: surroundings.current_dir.clone(), cache: Mutex::default() };
     let in_order = racefree_lsp::serve(Box::new(office), input, out).map_err(Failure::Output)?;
     // What the protocol asks for: 0 after a goodbye, something else without one.
     Ok(if in_order { Status::Clean } else { Status::CouldNotRun })
@@ -37,15 +37,15 @@ pub(crate) fn run(options: &LspOptions, surroundings: &Surroundings, out: &mut d
 struct Office {
     options: LspOptions,
     current_dir: PathBuf,
-    /// Where pages may be written for the editor to open.
-    pages: Mutex<Option<PathBuf>>,
+    /// Beside it pages may be written for the editor to open.
+    cache: Mutex<Option<Cache>>,
 }
 
 impl Finder for Office {
     fn open(&self, folder: &Path) -> Result<Box<dyn Analyst>, String> {
         let desk = Desk::open(folder, &self.options).map_err(|failure| told(&failure))?;
-        if let (Ok(mut pages), true) = (self.pages.lock(), desk.settings.is_cached) {
-            pages.get_or_insert_with(|| Cache::of(&desk.settings.input).folder().join("pages"));
+        if let (Ok(mut cache), true) = (self.cache.lock(), desk.settings.is_cached) {
+            cache.get_or_insert_with(|| Cache::of(&desk.settings.input));
         }
         Ok(Box::new(desk))
     }
@@ -63,9 +63,11 @@ impl Finder for Office {
     fn page(&self, rule: &str) -> Option<String> {
         let page = page::pages().into_iter().find(|page| page.id == rule)?;
         page.address().or_else(|| {
-            let path = self.pages.lock().ok()?.as_ref()?.join(format!("{rule}.md"));
+            let cache = self.cache.lock().ok()?;
+            let folder = cache.as_ref()?.folder().join("pages");
+            let path = folder.join(format!("{rule}.md"));
             if fs::read_to_string(&path).ok().as_deref() != Some(page.doc) {
-                fs::create_dir_all(path.parent()?).and_then(|()| fs::write(&path, page.doc)).ok()?;
+                cache.as_ref()?.make_folder().and_then(|()| fs::create_dir_all(&folder)).and_then(|()| fs::write(&path, page.doc)).ok()?;
             }
             racefree_lsp::file_uri(&path)
         })

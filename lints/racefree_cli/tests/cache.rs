@@ -129,6 +129,40 @@ fn keeps_a_whole_cache_when_many_runs_write_at_once() {
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before, "it was whole, so it was not replaced");
 }
 
+/// The system kills a run at the first write that makes a file larger than `ulimit -f` allows: the place is the same every time.
+#[cfg(unix)]
+fn killed_while_writing(project: &Project) {
+    use std::os::unix::process::ExitStatusExt;
+    const FILE_SIZE_EXCEEDED: i32 = 25;
+    let check = project.command(&["check", "--format", "oneline"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -c 0 && ulimit -f 8 && exec \"$@\"", "sh"]).arg(check.get_program()).args(check.get_args());
+    let status = limited.current_dir(project.path()).output().unwrap().status;
+    assert_eq!(status.signal(), Some(FILE_SIZE_EXCEEDED), "{status}");
+}
+
+#[cfg(unix)]
+#[test]
+fn bears_a_kill_in_the_middle_of_writing() {
+    let project = program();
+    let folder = project.path().join(FOLDER);
+    killed_while_writing(&project);
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap()).collect();
+    assert!(left.iter().any(|entry| entry.file_name().to_string_lossy().starts_with("writing-") && entry.metadata().unwrap().len() > 0));
+    assert!(caches(&folder).is_empty());
+    let expected = same_with_and_without(&project);
+    let path = caches(&folder).pop().unwrap();
+    let whole = fs::read(&path).unwrap();
+    // So much that the cache is to be replaced.
+    for index in 0..10 {
+        project.write(&format!("lib/part_{index:02}.ex"), module(index, 41));
+    }
+    killed_while_writing(&project);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_eq!(same_with_and_without(&project).lines().count(), expected.lines().count());
+    assert_ne!(fs::read(&path).unwrap(), whole, "it was replaced");
+}
+
 #[test]
 fn keeps_four_programs_and_removes_what_a_killed_run_left() {
     let project = program();

@@ -12,13 +12,32 @@ fn tells_the_story_of_the_finding_at_a_line() {
     let project = Project::new(&[("lib/jobs.ex", RACY)]);
     let output = project.run(&["explain", "lib/jobs.ex:4"]);
     assert_eq!((status(&output), stderr(&output)), (0, ""));
-    let headings = ["What is shared", "What is lost", "Why this is no false alarm", "How to repair it", "What makes it impossible"];
-    for heading in headings {
+    let headings = ["What is shared", "Who may run when", "What is lost", "Why this is no false alarm", "How to repair it"];
+    for heading in headings.into_iter().chain(["What makes it impossible", "How to see it lose"]) {
         assert!(stdout(&output).contains(&format!("\n{heading}\n  ")), "{heading} is missing in\n{}", stdout(&output));
     }
     // A step of the trace is as good, and so is a place as reports write it.
     for place in ["lib/jobs.ex:3", "lib/jobs.ex:4:5", "./lib/jobs.ex:4"] {
         assert_eq!(stdout(&project.run(&["explain", place])), stdout(&output), "{place}");
+    }
+}
+
+/// What stands under a heading.
+fn section<'t>(story: &'t str, heading: &str) -> &'t str {
+    let (_, rest) = story.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{heading} is missing in\n{story}"));
+    rest.split("\n\n").next().unwrap()
+}
+
+#[test]
+fn says_who_may_run_before_the_place_and_after_it() {
+    let project = Project::example();
+    for (place, expected) in [
+        ("lib/shape_service/storage.ex:72", "  Between step 2 and step 5 of caller, nothing keeps Consumer from running: "),
+        ("lib/shape_service/cleaner.ex:37", "  After step 5, caller waits for nobody, and nothing orders Batcher and router: "),
+    ] {
+        let output = project.run(&["explain", place]);
+        let told = section(stdout(&output), "Who may run when");
+        assert!(told.starts_with(expected), "{place}: {told}");
     }
 }
 

@@ -9,24 +9,8 @@ use project::{Project, stdout};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_racefree");
-
-/// The example that has the documented races, in a folder of its own.
-fn example() -> Project {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shape_service");
-    let project = Project::new::<&str>(&[]);
-    let mut pending = vec![root.join("lib"), root.join("mix.exs")];
-    while let Some(path) = pending.pop() {
-        if path.is_dir() {
-            pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else {
-            project.write(path.strip_prefix(&root).unwrap().to_str().unwrap(), fs::read(&path).unwrap());
-        }
-    }
-    project
-}
 
 /// Fingerprint and place of each finding, as the command line reports them.
 fn checked(project: &Project, arguments: &[&str], input: &str) -> BTreeSet<String> {
@@ -55,7 +39,7 @@ fn shown(project: &Project, published: &Value) -> BTreeSet<String> {
 
 #[test]
 fn shows_what_the_command_line_says_before_and_after_edits() {
-    let project = example();
+    let project = Project::example();
     let expected = checked(&project, &[], "");
     assert!(expected.len() > 3);
     let mut editor = Editor::open(BINARY, &[], project.path());
@@ -83,5 +67,20 @@ fn shows_what_the_command_line_says_before_and_after_edits() {
             "{text}"
         );
     }
+    editor.close();
+}
+
+#[test]
+fn keeps_the_pages_of_rules_where_git_does_not_look() {
+    let project = Project::example();
+    let mut editor = Editor::open(BINARY, &[], project.path());
+    let mut published = editor.published();
+    while published["diagnostics"].as_array().unwrap().is_empty() {
+        published = editor.published();
+    }
+    let page = published["diagnostics"][0]["codeDescription"]["href"].as_str().unwrap();
+    let page = fs::read_to_string(page.strip_prefix("file://").unwrap()).unwrap();
+    assert!(page.starts_with("# "), "{page}");
+    assert_eq!(fs::read_to_string(project.path().join(".racefree/.gitignore")).unwrap(), "*\n");
     editor.close();
 }

@@ -38,33 +38,46 @@ pub fn write(sources: &[Source], finding: &Finding, page: &Page, width: usize, o
     section("What is lost", &finding.harm)?;
     section("Why this is no false alarm", &grounds(finding, page))?;
     section("How to repair it", &[finding.help.as_str(), page.section("Instead")].join("\n\n"))?;
-    section("What makes it impossible", page.primitive)
+    section("What makes it impossible", page.primitive)?;
+    section("How to see it lose", &trial(sources, finding))
 }
 
 /// Between which steps others run, told from the order of the trace.
 fn window(finding: &Finding) -> String {
     let name = |index: usize| finding.trace.get(index).map(|step| step.process.as_str());
     let Some(reported) = finding.trace.iter().rposition(|step| step.place == Some(finding.place)) else { return String::new() };
-    let victim = name(reported);
-    let rivals: Vec<usize> = (0..reported).filter(|index| name(*index) != victim).collect();
-    let (Some(first), Some(victim)) = (rivals.first(), victim) else {
-        return format!(
-            "Every step is taken by one process, {}; what changes in between is outside the source shown.",
-            victim.unwrap_or_default()
-        );
+    let Some(victim) = name(reported) else { return String::new() };
+    let rivals: Vec<usize> = (0..finding.trace.len()).filter(|index| name(*index) != Some(victim)).collect();
+    let Some(first) = rivals.first() else {
+        return format!("Every step is taken by one process, {victim}; what changes in between is outside the source shown.");
     };
-    let mut others: Vec<&str> = rivals.iter().filter_map(|index| name(*index)).collect();
-    others.dedup();
-    let others = others.join(" and ");
-    match (0..*first).rev().find(|index| name(*index) == Some(victim)) {
-        Some(check) => {
-            let (check, act) = (check + 1, reported + 1);
-            format!(
-                "Between step {check} and step {act} of {victim}, nothing keeps {others} from running: no lock, request or message orders them."
-            )
+    let mut others: Vec<&str> = Vec::new();
+    for other in rivals.iter().filter_map(|index| name(*index)) {
+        if !others.contains(&other) {
+            others.push(other);
         }
-        None => format!("Nothing keeps {others} from running before step {} of {victim}.", reported + 1),
     }
+    let others = others.join(" and ");
+    let before = (0..*first).rev().find(|index| name(*index) == Some(victim)).map(|index| index + 1);
+    let act = reported + 1;
+    match before {
+        Some(check) if *first < reported => format!(
+            "Between step {check} and step {act} of {victim}, nothing keeps {others} from running: no lock, request or message orders them."
+        ),
+        Some(check) => {
+            format!("After step {check}, {victim} waits for nobody, and nothing orders {others}: no lock, request or message.")
+        }
+        None => format!("Nothing keeps {others} from running before step {act} of {victim}."),
+    }
+}
+
+/// How to come by a test that takes the steps in this order.
+fn trial(sources: &[Source], finding: &Finding) -> String {
+    let Some(source) = sources.get(finding.place.file.0 as usize) else { return String::new() };
+    let (place, rule) = (plain::line(&source.line(finding.place.span)).into_owned(), finding.rule);
+    format!(
+        "A test that takes these steps in this order, to be filled in:\n\n```sh\nracefree explain {place} --test test/{rule}_test.exs\n```"
+    )
 }
 
 /// How sure the rule is, and what it would have taken for an excuse.

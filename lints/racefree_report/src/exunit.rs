@@ -86,6 +86,9 @@ fn subject(finding: &Finding) -> &str {
     if finding.function.is_empty() { "the module" } else { &finding.function }
 }
 
+/// Words of at least four letters that are no variables.
+const RESERVED: [&str; 7] = ["after", "catch", "else", "false", "rescue", "true", "when"];
+
 /// A name for each process that Elixir takes for a variable.
 fn variables(processes: &[&str]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -95,8 +98,8 @@ fn variables(processes: &[&str]) -> Vec<String> {
         if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
             name.insert_str(0, "process_");
         }
-        // Also keeps clear of reserved words.
-        if names.contains(&name) || name.len() < 4 {
+        // The shorter ones are not worth a list.
+        if names.contains(&name) || name.len() < 4 || RESERVED.contains(&name.as_str()) {
             name = format!("{name}_{}", names.len() + 1);
         }
         names.push(name);
@@ -124,8 +127,8 @@ mod tests {
     #[test]
     fn names_are_what_elixir_takes() {
         assert_eq!(
-            variables(&["caller", "Jobs.Worker", "any process", "end", "9"]),
-            ["caller", "jobs_worker", "any_process", "end_4", "process_9"]
+            variables(&["caller", "Jobs.Worker", "any process", "end", "9", "Rescue"]),
+            ["caller", "jobs_worker", "any_process", "end_4", "process_9", "rescue_6"]
         );
         assert_eq!(quoted("a \"b\" #{c} \\"), "\"a \\\"b\\\" \\#{c} \\\\\"");
     }

@@ -113,6 +113,9 @@ impl Tree {
             _ => {}
         }
         let at = self.push(entry.kind, node);
+        if entry.kind == Kind::StabClause {
+            self.end_with_code(at, text);
+        }
         if entry.kind == Kind::Identifier && self.parent_kind() != Kind::Dot && is_reserved(bytes(text, span(node))) {
             // The grammar reads a reserved word as a name where it fits nowhere else.
             self.has_errors = true;
@@ -147,6 +150,14 @@ impl Tree {
         let Span { start, end } = span(node);
         self.nodes.push(Node { kind, op: Op::None, start, end, next: at + 1 });
         at
+    }
+
+    /// The grammar has a clause reach to the word behind it, which is on another line.
+    fn end_with_code(&mut self, at: NodeId, text: &str) {
+        if let Some(node) = self.nodes.get_mut(at as usize) {
+            let blanks = bytes(text, node.span()).iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+            node.end -= blanks as u32;
+        }
     }
 
     fn leave(&mut self) {

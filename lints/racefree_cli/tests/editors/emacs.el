@@ -1,5 +1,6 @@
 ;;; Runs in `emacs --batch', in the folder of a project. -*- lexical-binding: t -*-
-;; Sees the finding through eglot and flymake, applies the action that RACEFREE_ACTION names, sees the finding vanish, and leaves with 0.
+;; With RACEFREE_FILE: sees the finding in it through eglot and flymake, applies the action that RACEFREE_ACTION names, sees the finding vanish, and
+;; leaves with 0.  With RACEFREE_FILES: opens them all, and lists what is shown.
 
 (require 'package)
 (package-initialize)
@@ -26,15 +27,41 @@
       make-backup-files nil
       project-find-functions (list (lambda (_folder) (cons 'transient default-directory))))
 
-(let ((folder default-directory))
-  (find-file (getenv "RACEFREE_FILE"))
-  (setq-local default-directory folder)
-  (racefree-elixir-mode)
-  (apply #'eglot--connect (eglot--guess-contact))
-  (eglot--managed-mode 1)
-  (flymake-mode 1)
-  (flymake-start)
-  (racefree-await "a diagnostic" (lambda () (flymake-diagnostics)))
+(defun racefree-open (file)
+  "Visits FILE and waits for its diagnostics."
+  (let ((folder default-directory))
+    (find-file file)
+    (setq-local default-directory folder)
+    (racefree-elixir-mode)
+    (unless (eglot-current-server)
+      (apply #'eglot--connect (eglot--guess-contact)))
+    (unless (eglot-managed-p)
+      (eglot--managed-mode 1))
+    (flymake-mode 1)
+    (flymake-start)
+    (racefree-await "a diagnostic" (lambda () (flymake-diagnostics)))))
+
+(defun racefree-place (at)
+  "AT as a person counts: lines and characters from 1."
+  (save-excursion
+    (goto-char at)
+    (format "%d:%d" (line-number-at-pos) (1+ (- at (line-beginning-position))))))
+
+(defun racefree-list (file)
+  (racefree-open file)
+  (dolist (found (flymake-diagnostics))
+    (let ((text (flymake-diagnostic-text found))
+          (level (cdr (assq (flymake-diagnostic-type found)
+                            '((eglot-error . "error") (eglot-warning . "warning") (eglot-note . "note"))))))
+      (message "finding %s %s %s-%s %s"
+               level
+               (and (string-match "\\`racefree \\[\\(.*?\\)\\]" text) (match-string 1 text))
+               (racefree-place (flymake-diagnostic-beg found))
+               (racefree-place (flymake-diagnostic-end found))
+               file))))
+
+(defun racefree-edit (file)
+  (racefree-open file)
   (let ((found (car (flymake-diagnostics))))
     (message "diagnostic %s line %d"
              (car (split-string (flymake-diagnostic-text found) "\n"))
@@ -50,5 +77,13 @@
                  (eglot--apply-workspace-edit (plist-get action :edit)))))
     (eglot--signal-textDocument/didChange)
     (racefree-await "that the diagnostic vanishes" (lambda () (not (flymake-diagnostics))))
-    (save-buffer)
-    (eglot-shutdown (eglot--current-server-or-lose))))
+    (save-buffer)))
+
+(let ((files (getenv "RACEFREE_FILES"))
+      (folder default-directory))
+  (if files
+      (dolist (file (split-string files "\n"))
+        (let ((default-directory folder))
+          (racefree-list file)))
+    (racefree-edit (getenv "RACEFREE_FILE")))
+  (eglot-shutdown (eglot--current-server-or-lose)))

@@ -1,11 +1,15 @@
 //! A client of the language server that speaks to the real binary.
 
+#![allow(dead_code, reason = "each user takes its part")]
+
 use std::io::{BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use lsp_server::{Message, Notification, Request, RequestId};
 use serde_json::{Value, json};
+
+const PUBLISHED: &str = "textDocument/publishDiagnostics";
 
 pub(crate) struct Editor {
     server: Child,
@@ -15,8 +19,13 @@ pub(crate) struct Editor {
 }
 
 impl Editor {
-    /// With `folder` open.
+    /// With `folder` open; columns count characters.
     pub(crate) fn open(binary: &str, arguments: &[&str], folder: &Path) -> Self {
+        Self::open_counting(binary, arguments, folder, "utf-32")
+    }
+
+    /// The same, with columns in the units of `encoding`.
+    pub(crate) fn open_counting(binary: &str, arguments: &[&str], folder: &Path, encoding: &str) -> Self {
         let mut command = Command::new(binary);
         let mut server =
             command.arg("lsp").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server starts");
@@ -24,14 +33,14 @@ impl Editor {
         let input = BufReader::new(server.stdout.take().expect("its output is a pipe"));
         let mut editor = Self { server, output, input, requests: 0 };
         let folders = json!([{"uri": uri(folder), "name": "project"}]);
-        let diagnostics = json!({"relatedInformation": true, "dataSupport": true});
-        let capabilities = json!({"general": {"positionEncodings": ["utf-32"]}, "textDocument": {"publishDiagnostics": diagnostics}});
-        editor.ask("initialize", json!({"workspaceFolders": folders, "capabilities": capabilities}));
+        let diagnostics = json!({"relatedInformation": true, "dataSupport": true, "codeDescriptionSupport": true});
+        let capabilities = json!({"general": {"positionEncodings": [encoding]}, "textDocument": {"publishDiagnostics": diagnostics}});
+        let answer = editor.ask("initialize", json!({"workspaceFolders": folders, "capabilities": capabilities}));
+        assert_eq!(answer["capabilities"]["positionEncoding"], encoding);
         editor.tell("initialized", json!({}));
         editor
     }
 
-    #[allow(dead_code, reason = "for the bench")]
     pub(crate) fn process(&self) -> u32 {
         self.server.id()
     }
@@ -50,14 +59,20 @@ impl Editor {
     }
 
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.ask_and_hear(method, params).0
+    }
+
+    /// The answer, and the diagnostics that were published before it came.
+    pub(crate) fn ask_and_hear(&mut self, method: &str, params: Value) -> (Value, Vec<Value>) {
         self.requests += 1;
         let id = RequestId::from(self.requests);
         self.send(Message::Request(Request { id: id.clone(), method: method.to_owned(), params }));
+        let mut published = Vec::new();
         loop {
-            if let Message::Response(response) = self.receive()
-                && response.id == id
-            {
-                return response.result.unwrap_or_default();
+            match self.receive() {
+                Message::Response(response) if response.id == id => return (response.result.unwrap_or_default(), published),
+                Message::Notification(notification) if notification.method == PUBLISHED => published.push(notification.params),
+                Message::Notification(_) | Message::Request(_) | Message::Response(_) => {}
             }
         }
     }
@@ -66,7 +81,7 @@ impl Editor {
     pub(crate) fn published(&mut self) -> Value {
         loop {
             if let Message::Notification(notification) = self.receive()
-                && notification.method == "textDocument/publishDiagnostics"
+                && notification.method == PUBLISHED
             {
                 return notification.params;
             }
@@ -100,6 +115,26 @@ impl Editor {
     }
 }
 
+/// Of a path that is plain words.
 pub(crate) fn uri(path: &Path) -> String {
     format!("file://{}", path.display())
+}
+
+/// A URI without its escapes.
+pub(crate) fn decoded(uri: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = uri.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let escape = [*high, *low];
+                let escape = std::str::from_utf8(&escape).expect("two digits");
+                bytes.push(u8::from_str_radix(escape, 16).expect("two digits"));
+                rest = tail;
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).expect("UTF-8")
 }

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::{fs, str};
 
+use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) mod client;
 
 pub(crate) struct Project {
     folder: TempDir,
@@ -21,6 +25,38 @@ impl Project {
             project.write(path, content);
         }
         project
+    }
+
+    /// What is below `lib`, and `mix.exs`.
+    pub(crate) fn copy_of(root: &Path) -> Self {
+        let project = Self::new::<&str>(&[]);
+        let mut pending = vec![root.join("lib"), root.join("mix.exs")];
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                pending.extend(fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            } else {
+                let inside = path.strip_prefix(root).expect("it lies below").to_str().expect("a path of ours");
+                project.write(inside, fs::read(&path).expect("a file"));
+            }
+        }
+        project
+    }
+
+    /// The example that has the documented races.
+    pub(crate) fn example() -> Self {
+        Self::copy_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shape_service"))
+    }
+
+    /// All findings, each in a line: tier, level, rule, range in characters, path.
+    pub(crate) fn findings(&self) -> BTreeSet<String> {
+        let report: Value = serde_json::from_slice(&self.run(&["check", "--format", "json"]).stdout).expect("a document");
+        let place = |at: &Value| format!("{}:{}", at["line"], at["column"]);
+        let finding = |finding: &Value| {
+            let word = |name: &str| finding[name].as_str().expect("a word").to_owned();
+            let (start, end) = (place(&finding["range"]["start"]), place(&finding["range"]["end"]));
+            format!("{} {} {} {start}-{end} {}", word("tier"), word("severity"), word("rule"), word("path"))
+        };
+        report["findings"].as_array().expect("a list").iter().map(finding).collect()
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { test } from "node:test";
 
-import { example, folder, json, report, snapshots, tool, toolPath } from "./setting.mjs";
+import { example, folder, json, polyglot, report, root, snapshots, tool, toolPath } from "./setting.mjs";
 
 const multitool = toolPath("@microsoft/sarif-multitool-linux/Sarif.Multitool");
 const sarifSchema = json(toolPath("@microsoft/sarif-multitool-linux/sarif-2.1.0.json"));
@@ -140,34 +140,116 @@ function command(line) {
   return { name, message: plain(message), ...Object.fromEntries(pairs) };
 }
 
-test("every format tells of the same findings", () => {
-  const findings = json(report("json")).findings;
-  assert.ok(findings.length > 10);
-  const said = findings.map((finding) => `${finding.path}:${finding.range.start.line} ${finding.rule}`);
-  const inRepository = said.map((finding) => `examples/shape_service/${finding}`);
-  const lines = (format) => readFileSync(report(format), "utf8").trimEnd().split("\n");
+// What each format says of a finding, as far as it says it: [rule, tier, level, path, start, end, fingerprint]. Of places that are counted in other units
+// than characters, the readers need the text.
 
-  const oneline = lines("oneline").map((line) => /^(\S+:\d+):\d+: \w+\[(\w+)\]/.exec(line));
-  assert.deepEqual(oneline.map(([, place, rule]) => `${place} ${rule}`), said);
-  const jsonl = lines("jsonl").map((line) => JSON.parse(line)).filter((line) => line.type === "finding");
-  assert.deepEqual(jsonl.map(({ type, ...finding }) => finding), findings);
-  const results = json(report("sarif")).runs[0].results.filter((result) => result.suppressions.length === 0);
-  const place = ({ artifactLocation, region }) => `${decodeURIComponent(artifactLocation.uri)}:${region.startLine}`;
-  assert.deepEqual(results.map((result) => `${place(result.locations[0].physicalLocation)} ${result.ruleId}`), inRepository);
-  assert.deepEqual(results.map((result) => result.partialFingerprints["racefree/v1"]), findings.map((finding) => finding.fingerprint));
-  const commands = lines("github").map(command);
-  assert.deepEqual(commands.map(({ file, line, title }) => `${file}:${line} ${title}`), inRepository);
-  assert.ok(commands.every(({ message }, at) => message.startsWith(findings[at].message)));
-  const entries = json(report("gitlab"));
-  assert.deepEqual(entries.map((entry) => `${entry.location.path}:${entry.location.lines.begin} ${entry.check_name}`), inRepository);
-  const diagnostics = json(report("rdjson")).diagnostics;
-  assert.deepEqual(diagnostics.map((diagnostic) => diagnostic.code.value), findings.map((finding) => finding.rule));
-  const page = readFileSync(report("html"), "utf8");
-  const ids = [...page.matchAll(/<article id="f-(\w+)"/g)].map(([, id]) => id);
-  assert.deepEqual(ids, findings.map((finding) => finding.fingerprint));
-  const text = readFileSync(report("text"), "utf8");
-  assert.equal([...text.matchAll(/^(error|warning|note)\[/gm)].length, findings.length);
-  const failing = new Set(findings.filter((finding) => finding.tier === "certain").map((finding) => `${finding.rule} ${finding.path}`));
-  assert.equal([...readFileSync(report("junit"), "utf8").matchAll(/<failure /g)].length, failing.size);
-  assert.ok(example.endsWith("shape_service"));
-});
+const lines = (path) => readFileSync(path, "utf8").trimEnd().split("\n");
+const at = ({ line, column }) => `${line}:${column}`;
+
+const readers = {
+  jsonl: (path) =>
+    lines(path)
+      .map((line) => JSON.parse(line))
+      .filter(({ type }) => type === "finding")
+      .map((finding) => ({ ...told(finding), start: at(finding.range.start), end: at(finding.range.end) })),
+
+  oneline: (path) =>
+    lines(path).flatMap((line) => {
+      const found = /^(.+?):(\d+:\d+): (\w+)\[(\w+)\]/.exec(line);
+      return found ? [{ path: found[1], start: found[2], level: found[3], rule: found[4] }] : [];
+    }),
+
+  text: (path) => findingsInText(readFileSync(path, "utf8")),
+
+  sarif: (path) =>
+    json(path)
+      .runs[0].results.filter((result) => result.suppressions.length === 0)
+      .map((result) => {
+        const { artifactLocation, region } = result.locations[0].physicalLocation;
+        return {
+          rule: result.ruleId,
+          tier: result.properties.tier,
+          level: result.level,
+          path: fromRepository(decodeURIComponent(artifactLocation.uri)),
+          start: `${region.startLine}:${region.startColumn}`,
+          end: `${region.endLine ?? region.startLine}:${region.endColumn}`,
+          fingerprint: result.partialFingerprints["racefree/v1"],
+        };
+      }),
+
+  github: (path) =>
+    lines(path)
+      .map(command)
+      .filter(({ title }) => title !== "not read")
+      // A place of several lines has no columns, and the last column is counted in.
+      .map(({ name, title, file, line, endLine, col, endColumn }) => ({
+        rule: title,
+        level: name === "notice" ? "note" : name,
+        path: fromRepository(file),
+        ...(line === endLine && { start: `${line}:${col}`, end: `${line}:${Number(endColumn) + 1}` }),
+        lines: `${line}-${endLine}`,
+      })),
+
+  gitlab: (path) =>
+    json(path)
+      .filter(({ check_name }) => check_name !== "not_read")
+      .map(({ check_name, severity, fingerprint, location }) => ({
+        rule: check_name,
+        level: { critical: "error", major: "warning", info: "note" }[severity],
+        path: fromRepository(location.path),
+        lines: `${location.lines.begin}-${location.lines.end}`,
+        fingerprint,
+      })),
+
+  rdjson: (path, texts) =>
+    json(path)
+      .diagnostics.filter(({ code }) => code)
+      .map(({ code, severity, location }) => {
+        const path = fromWorkingFolder(location.path);
+        const place = ({ line, column }) => `${line}:${characters(texts(path)[line - 1], column - 1) + 1}`;
+        return { rule: code.value, level: severity.toLowerCase(), path, start: place(location.range.start), end: place(location.range.end) };
+      }),
+
+  junit: (path) => {
+    const plain = (text) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"').replaceAll("&apos;", "'").replaceAll("&amp;", "&");
+    return [...readFileSync(path, "utf8").matchAll(/<testcase [^>]*name="([^"]*)">(.*?)<\/testcase>/gs)].flatMap(([, name, content]) =>
+      [...content.matchAll(/<(failure|system-out)[^>]*>(.*?)<\/\1>/gs)].flatMap(([, kind, text]) =>
+        // What fails the run is certain.
+        findingsInText(plain(text)).map((finding) => ({ ...finding, path: plain(name), tier: kind === "failure" ? "certain" : "likely" })),
+      ),
+    );
+  },
+};
+
+const told = ({ rule, tier, severity, path, fingerprint }) => ({ rule, tier, level: severity, path, fingerprint });
+const characters = (line, bytes) => [...Buffer.from(line).subarray(0, bytes).toString()].length;
+const order = ({ path, rule, start, lines }) => `${path} ${rule} ${Number.parseInt(start ?? lines, 10) + 100_000}`;
+const inOrder = (findings) => [...findings].sort((one, other) => (order(one) < order(other) ? -1 : 1));
+// Where paths are counted from: each project has its own.
+let fromRepository;
+let fromWorkingFolder;
+
+/** Below the headline stands the place; the line that it names is there with the finding underlined. */
+function findingsInText(text) {
+  return [...text.matchAll(/^(error|warning|note)\[(\w+)\]: .*\n +┌─ (.+):(\d+:\d+)$/gm)].map(([, level, rule, path, start]) => ({ rule, level, path, start }));
+}
+
+for (const project of [example, polyglot]) {
+  const findings = json(report("json", project)).findings;
+  const texts = (path) => readFileSync(join(project, path), "utf8").split("\n");
+  const places = ({ start, end }) => ({ start: at(start), end: at(end), lines: `${start.line}-${end.line}` });
+  const expected = inOrder(findings.map((finding) => ({ ...told(finding), ...places(finding.range) })));
+
+  for (const [format, read] of Object.entries(readers)) {
+    test(`${format} tells of the same findings of ${basename(project)}`, () => {
+      assert.ok(findings.length > 3);
+      fromRepository = (path) => relative(project, join(root, path));
+      fromWorkingFolder = (path) => relative(project, resolve(path));
+      const found = inOrder(read(report(format, project), texts));
+      assert.equal(found.length, expected.length);
+      // Of each expected finding, what this format says.
+      const said = expected.map((finding, index) => Object.fromEntries(Object.keys(found[index]).map((key) => [key, finding[key]])));
+      assert.deepEqual(found, said);
+    });
+  }
+}

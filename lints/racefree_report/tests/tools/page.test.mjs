@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { folder, given, json, report, snapshots, tool, toolPath } from "./setting.mjs";
+import { example, folder, given, json, polyglot, report, snapshots, tool, toolPath } from "./setting.mjs";
 
 const address = pathToFileURL(report("html")).href;
 const snapshot = pathToFileURL(join(snapshots, "report.html")).href;
@@ -49,6 +49,30 @@ test("every finding has an article, a way to it, and its words", () =>
       assert.equal(await article.locator("mark.loses").count() > 0, true);
     }
   }));
+
+for (const project of [example, polyglot]) {
+  test(`the page of ${basename(project)} tells of the same findings, and marks what they are about`, () =>
+    visit(
+      {},
+      async (page) => {
+        const expected = json(report("json", project)).findings.map(({ fingerprint, rule, tier, path, range: { start, end } }) => {
+          const lines = readFileSync(join(project, path), "utf8").split("\n");
+          const marked = start.line === end.line && [...lines[start.line - 1]].slice(start.column - 1, end.column - 1).join("");
+          return [`f-${fingerprint}`, rule, tier, path, `${path}:${start.line}:${start.column}`, marked];
+        });
+        assert.ok(expected.every((finding) => finding.at(-1)), "each lies in one line");
+        const told = await page.locator("article").evaluateAll((articles) =>
+          articles.map((article) => {
+            const { rule, tier, path } = article.dataset;
+            const marked = [...article.querySelector(".line:has(mark.loses)").querySelectorAll("mark.loses")].map((mark) => mark.textContent).join("");
+            return [article.id, rule, tier, path, article.querySelector(".facts .path").textContent, marked];
+          }),
+        );
+        assert.deepEqual(told, expected);
+      },
+      pathToFileURL(report("html", project)).href,
+    ));
+}
 
 test("filters show what fits, and say how much", () =>
   visit({}, async (page) => {

@@ -6,13 +6,15 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, "../../../..");
 export const snapshots = join(here, "../snapshots");
 export const example = join(root, "examples/shape_service");
+/** Small, with what may go wrong on the way from a finding to where it is shown. */
+export const polyglot = join(root, "lints/racefree_cli/tests/surfaces/project");
 
 /** The path in an environment variable that bin/test sets. */
 export function given(name) {
@@ -30,10 +32,10 @@ export const toolPath = (name) => tools.resolve(name);
 /** A folder of this run. */
 export const folder = mkdtempSync(join(tmpdir(), "racefree-reports-"));
 
-/** What the linter says of the example, in one format. */
-export function report(format, folderOrFile = example) {
-  const path = join(folder, `example.${format}`);
-  const run = spawnSync(given("RACEFREE_LINTER"), ["check", folderOrFile, "--format", format, "--output", path], { encoding: "utf8" });
+/** What the linter says of a project, in one format. */
+export function report(format, project = example) {
+  const path = join(folder, `${basename(project)}.${format}`);
+  const run = spawnSync(given("RACEFREE_LINTER"), ["check", project, "--format", format, "--output", path], { encoding: "utf8" });
   if (run.status > 1 || run.stderr !== "") throw new Error(`racefree ended with ${run.status}: ${run.stderr}`);
   return path;
 }
