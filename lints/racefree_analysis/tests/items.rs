@@ -237,7 +237,7 @@ fn reports_what_a_receive_waits_for() {
     assert_eq!(receive.position, 1);
     let awaited: Vec<_> = receive.awaited.iter().map(|awaited| (awaited.tag.map(|tag| tag.as_str()), awaited.is_open)).collect();
     assert_eq!(awaited, [(Some("DOWN"), false), (None, false), (None, true)]);
-    let demonitor = code.item("f/1", "demonitor");
+    let demonitor = code.item("f/1", "Process.demonitor");
     let within: Vec<bool> = receive.awaited.iter().map(|awaited| summary.is_within(demonitor.arm, awaited.arm)).collect();
     assert_eq!(within, [true, false, false]);
 }

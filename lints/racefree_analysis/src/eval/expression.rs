@@ -324,7 +324,10 @@ impl<'p> Evaluator<'_, 'p> {
             }
         }
         let result = self.close_fork(fork).with_deps(value.all_deps());
-        if let (Some(subject), Some(first)) = (subject, clauses.first()) {
+        // What a guard takes is not known for sure.
+        if let (Some(subject), Some(first)) = (subject, clauses.first())
+            && clauses.iter().all(|clause| clause.guard.is_none())
+        {
             self.note_misfit(MisfitKind::NoClause, remaining, (span, first.pattern.span), self.item_of(subject));
         }
         result
