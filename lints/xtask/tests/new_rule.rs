@@ -55,13 +55,13 @@ fn mirror(root: &Path, copy: &Path) {
 
 #[test]
 fn accepts_the_frame_of_a_new_rule() {
-    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let copy = scratch.join("new_rule");
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new_rule");
     mirror(&root(), &copy);
     xtask::new_rule::run(&copy, RULE).expect("a new rule");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["check", "--quiet", "--offline", "--package", "racefree_rules", "--tests"]).current_dir(&copy);
-    cargo.env("CARGO_TARGET_DIR", scratch.parent().expect("the target folder"));
+    // Not the target folder of this workspace: cargo tells packages apart by where they lie in theirs, and would take the copy's for ours.
+    cargo.env("CARGO_TARGET_DIR", copy.join("target"));
     let output = cargo.output().expect("cargo can be run");
     assert!(output.status.success(), "{cargo:?}\n{}", String::from_utf8_lossy(&output.stderr));
 }

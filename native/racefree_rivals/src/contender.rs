@@ -99,7 +99,7 @@ impl Contender for Racefree {
         // Two write-ahead logs' worth behind it, which is what rolls the last of it over.
         let mut tx = self.store.visible_lsn();
         let payload = vec![7; 1 << 20];
-        for _ in 0..2 * Options::default().wal_bytes_max >> 20 {
+        for _ in 0..(2 * Options::default().wal_bytes_max) >> 20 {
             tx += 1;
             self.write(tx, &[u64::MAX - 1], 1, &payload, Durable::Now);
         }
