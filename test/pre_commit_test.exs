@@ -12,6 +12,7 @@ defmodule Racefree.PreCommitTest do
   """
 
   @moduletag :tmp_dir
+  @moduletag :pre_commit
   # bin/test installs pre-commit and builds the linter first.
   if not File.exists?(@linter), do: @moduletag(skip: "the linter is not built")
 
