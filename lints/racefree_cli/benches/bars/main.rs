@@ -2,7 +2,7 @@
 //!
 //! `RACEFREE_BENCH_DIR` names the program that is measured; without it the example is small and says little. All contenders of a part take turns, and
 //! what counts is their ratio in the same round: on a machine that others use, times mean nothing alone. A bare parse of the same texts, on one thread and
-//! already in memory, is among them everywhere.
+//! already in memory, is among them everywhere. `cargo bench --bench bars -- growth` measures one part.
 
 #[path = "../../tests/project/editor.rs"]
 mod editor;
@@ -110,13 +110,24 @@ fn tell(what: &str, measured: &str, bar: &str, holds: bool) -> io::Result<()> {
     writeln!(io::stdout(), "{what:<52} {measured:>16}   {bar:<10} {}", if holds { "holds" } else { "MISSED" })
 }
 
+/// A line without a bar, to read the others by.
+fn note(what: &str, measured: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{what:<52} {measured:>16}")
+}
+
 fn main() -> io::Result<()> {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shape_service");
     let folder = fs::canonicalize(env::var_os("RACEFREE_BENCH_DIR").map_or(example, PathBuf::from))?;
     let texts = Texts::read(&folder)?;
     assert!(!texts.texts.is_empty(), "no .ex or .exs files under {}", folder.display());
     writeln!(io::stdout(), "{}: {} files, {} lines", folder.display(), texts.texts.len(), texts.lines())?;
-    runs::measure(&texts)?;
-    keystrokes::measure(&texts)?;
-    growth::measure(&texts)
+    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let parts: [(&str, fn(&Texts) -> io::Result<()>); 3] =
+        [("runs", runs::measure), ("keystrokes", keystrokes::measure), ("growth", growth::measure)];
+    for (name, measure) in parts {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            measure(&texts)?;
+        }
+    }
+    Ok(())
 }
