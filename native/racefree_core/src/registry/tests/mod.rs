@@ -1,5 +1,7 @@
 //! Proofs of the registry.
 
+#![cfg_attr(loom, allow(dead_code, reason = "loom's tests need a part of what the others share"))]
+
 #[cfg(not(loom))]
 mod driver;
 #[cfg(not(loom))]

@@ -1,5 +1,7 @@
 //! Tests of the store as a whole, and what they share: a disk in memory without faults, and a store stepped by hand.
 
+#![cfg_attr(loom, allow(dead_code, reason = "loom's tests need a part of what the others share"))]
+
 #[cfg(not(loom))]
 mod damage;
 #[cfg(not(loom))]
