@@ -351,7 +351,7 @@ defmodule Racefree.Bench.Store do
     open(dir, "cold", scale, wal_bytes_max: 1_048_576)
 
     log = log!(:log)
-    payload = :crypto.strong_rand_bytes(4_096)
+    payload = :rand.bytes(4_096)
     for lsn <- 1..div(count, 100), do: transact(lsn, [{log, List.duplicate(payload, 100)}])
     last = div(count, 200)
     await_packed((last + 1) * 100 * byte_size(payload))

@@ -70,7 +70,8 @@ defmodule Racefree.ExamplesTest do
       if number in [0, 9] do
         {output, status} = System.cmd("elixir", ["-e", script], stderr_to_stdout: true)
 
-        assert {status, output =~ "1 test, 1 failure", output =~ "step 1 is not written yet"} ==
+        # Elixir's releases sum up in different words; the status and the numbered failures are the same.
+        assert {status, output =~ ~r/^ +1\) test /m, output =~ "step 1 is not written yet"} ==
                  {2, true, true},
                output
       end

@@ -4,6 +4,8 @@ defmodule Racefree.RegistryFaultTest do
 
   alias Racefree.{Cargo, FaultScenarios, NativeLibrary}
 
+  @moduletag :cargo
+
   setup_all do
     {:ok, folder: fault_build()}
   end
