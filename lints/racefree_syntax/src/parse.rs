@@ -91,9 +91,8 @@ impl Parser {
         };
         let (mut file, mut problems) = self.lower(&source, text);
         if self.tree.has_errors {
-            drop(source);
             problems.extend(self.tree.problems(text));
-            (file, problems) = self.repaired(text, file, problems);
+            (file, problems) = self.repaired(text, source, file, problems);
         }
         Parsed { file, problems: merged(problems), lines }
     }
@@ -106,9 +105,21 @@ impl Parser {
     }
 
     /// The better of two readings of a broken file: the parser's own recovery, given here, and that of its parts.
-    fn repaired(&mut self, text: &str, file: File, problems: Vec<Problem>) -> (File, Vec<Problem>) {
-        let Some(repaired) = repair::repair(text, &mut |part| self.bytes_tree(part)) else { return (file, problems) };
-        let Some(source) = self.tree(&repaired.text) else { return (file, problems) };
+    fn repaired(&mut self, text: &str, source: tree_sitter::Tree, file: File, problems: Vec<Problem>) -> (File, Vec<Problem>) {
+        // Most files are one module, and this one part is parsed before, during and after the repair: it is the part that takes longest.
+        let mut whole = (text.as_bytes().to_vec(), source);
+        let repaired = repair::repair(text, &mut |part| {
+            if part.len() != text.len() {
+                return self.bytes_tree(part);
+            }
+            if part != whole.0 {
+                whole = (part.to_vec(), self.bytes_tree(part)?);
+            }
+            Some(whole.1.clone())
+        });
+        let Some(repaired) = repaired else { return (file, problems) };
+        let source = if repaired.text.as_bytes() == whole.0 { Some(whole.1) } else { self.tree(&repaired.text) };
+        let Some(source) = source else { return (file, problems) };
         let (mended_file, mut mended_problems) = self.lower(&source, &repaired.text);
         if mended_file.clauses < file.clauses {
             return (file, problems);
