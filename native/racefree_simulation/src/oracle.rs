@@ -159,12 +159,18 @@ impl Oracle {
         self.events.len()
     }
 
+    /// So many events were announced durable.
+    pub fn floor(&self) -> usize {
+        self.floor
+    }
+
     /// Somebody was told that the first `position` events are durable.
     pub fn announce(&mut self, position: usize) {
         self.floor = self.floor.max(position);
     }
 
-    /// What is announced from now on belongs to a new batch.
+    /// What is announced from now on belongs to a new batch; all that former ones made durable must have been announced. If no batch follows, or
+    /// one that is never announced, nothing changes.
     pub fn begin_batch(&mut self) {
         if self.floor > self.floor_marks.1 {
             self.floor_marks = (self.floor_marks.1, self.floor);

@@ -423,7 +423,7 @@ impl Life {
     }
 
     fn flush(&mut self, machine: &Machine) -> Verdict<Progress> {
-        self.lock().begin_batch();
+        self.lock().begin_batch()?;
         let progress = self.flusher.step();
         machine.tell(|| format!("flush: {progress:?}"));
         if let Progress::DueIn(duration) = progress {

@@ -1,9 +1,18 @@
 //! Ten thousand seeds: the store keeps every promise on a disk that keeps none.
 
-use racefree_simulation::simulation::{Settings, Violation};
+use racefree_simulation::simulation::{self, Settings, Violation};
 use racefree_simulation::sweep::{Stop, sweep};
 
 const SEEDS: u64 = 10_000;
+
+/// A wrong complaint of the simulation itself: a trim was heard of as durable after its batch, and taken for a batch of its own.
+const SEED_OF_LATE_QUESTION: u64 = 10_132_596;
+
+#[test]
+fn takes_no_late_question_for_a_batch() {
+    let outcome = simulation::run(SEED_OF_LATE_QUESTION, &Settings::default());
+    assert!(outcome.is_ok(), "{:?}", outcome.err().map(|violation| violation.to_string()));
+}
 
 #[test]
 fn keeps_every_promise_for_ten_thousand_seeds() {

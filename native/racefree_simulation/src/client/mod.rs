@@ -115,9 +115,27 @@ impl Client {
         &self.oracle
     }
 
-    /// A background batch begins: see [`Oracle::begin_batch`].
-    pub fn begin_batch(&mut self) {
+    /// A background step begins, and perhaps a batch with it: see [`Oracle::begin_batch`]. What former batches made durable is heard before, all of
+    /// it: who asks later would take it for the work of this one.
+    pub fn begin_batch(&mut self) -> Verdict {
+        self.hear_sequences();
+        self.listen()?;
         self.oracle.begin_batch();
+        Ok(())
+    }
+
+    /// Asks for all that is durable by now and that nobody waited for.
+    fn hear_sequences(&mut self) {
+        let floor = self.oracle.floor();
+        let unheard: Vec<_> = self.sequences.iter().copied().filter(|(_, position)| *position > floor).collect();
+        for (sequence, position) in unheard {
+            let waiter = self.waiter(Awaited::Sequence(position));
+            let id = self.store.await_sequence(sequence, waiter);
+            if self.store.cancel(id) {
+                self.waiting -= 1;
+                return;
+            }
+        }
     }
 
     pub fn store(&self) -> &Store<Process> {
