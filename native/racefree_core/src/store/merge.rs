@@ -169,7 +169,7 @@ impl<F: VfsFile> Merge<F> {
             self.next_input();
             return Ok(Some(0));
         };
-        let position = self.at.position.unwrap_or_else(|| input.seek(row, trimmed));
+        let position = self.at.position.unwrap_or_else(|| input.seek(row, trimmed).position);
         if position >= row.end {
             self.next_input();
             return Ok(Some(0));

@@ -38,6 +38,15 @@ struct Mark {
     position: u64,
 }
 
+/// Where a search in a row begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// At or below the record sought, as near as the index knows.
+    pub(super) position: u64,
+    /// About so many bytes follow before the record.
+    pub(super) skipped: u64,
+}
+
 /// An open pack file.
 pub(super) struct Pack<F> {
     pub(super) info: PackInfo,
@@ -100,24 +109,30 @@ impl<F> Pack<F> {
         pack_name(self.info.number)
     }
 
-    /// A position of the row at or below the first record above `after`, as near as the index knows.
-    pub(super) fn seek(&self, row: &Row, after: Offset) -> u64 {
-        let first = row.mark_first as usize;
-        let marks = self.marks.get(first..first + row.mark_count as usize).unwrap_or_default();
+    /// Where to look in the row for the first record above `after`.
+    pub(super) fn seek(&self, row: &Row, after: Offset) -> Place {
+        let marks = self.marks_of(row);
         let following = marks.partition_point(|mark| mark.offset <= after);
-        following.checked_sub(1).and_then(|at| marks.get(at)).map_or(row.start, |mark| mark.position)
+        let Some(mark) = following.checked_sub(1).and_then(|at| marks.get(at)) else { return Place { position: row.start, skipped: 0 } };
+        let (end, end_position) = marks.get(following).map_or((row.last, row.end), |next| (next.offset, next.position));
+        let span = end_position - mark.position;
+        // Interpolated, as if numbers without gaps stood for records of one length.
+        let numbers = |offset: Offset| if mark.offset.tx == end.tx { offset.op } else { offset.tx };
+        let (first, last, sought) = (numbers(mark.offset), numbers(end), numbers(after));
+        let passed = u128::from(sought.saturating_sub(first)) + 1;
+        let all = u128::from(last.saturating_sub(first)).max(1);
+        let skipped = u64::try_from(u128::from(span) * passed / all).unwrap_or(span).min(span);
+        Place { position: mark.position, skipped }
     }
 
     /// The first place of the row above `position` at which a frame is known to start.
     pub(super) fn next_mark(&self, row: &Row, position: u64) -> Option<u64> {
-        let first = row.mark_first as usize;
-        let marks = self.marks.get(first..first + row.mark_count as usize).unwrap_or_default();
-        marks.iter().map(|mark| mark.position).find(|mark| *mark > position)
+        self.marks_of(row).iter().map(|mark| mark.position).find(|mark| *mark > position)
     }
 
-    /// How much of the row may have to be skipped from `position`, a result of [`Self::seek`], to the record sought.
-    pub(super) fn seek_span(&self, row: &Row, position: u64) -> u64 {
-        if position == row.start && row.mark_count <= 1 { MARK_DISTANCE.min(row.end - row.start) } else { MARK_DISTANCE }
+    fn marks_of(&self, row: &Row) -> &[Mark] {
+        let first = row.mark_first as usize;
+        self.marks.get(first..first + row.mark_count as usize).unwrap_or_default()
     }
 
     pub(super) fn frame_bytes(&self) -> u64 {

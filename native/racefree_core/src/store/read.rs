@@ -7,7 +7,7 @@ use super::block::Block;
 use super::failure::{Defect, Failure};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader};
 use super::options::RECORD_BYTES_LIMIT;
-use super::pack::{Pack, Row};
+use super::pack::{Pack, Place, Row};
 use super::planted::{self, Planted};
 use super::position::{Lsn, Offset};
 use super::vfs::VfsFile;
@@ -243,20 +243,22 @@ impl Collector {
     }
 
     /// What the page is likely to need, so that a short one costs one short read.
-    fn first_read_bytes<F>(&self, pack: &Pack<F>, row: &Row, position: u64) -> usize {
+    fn first_read_bytes(&self, row: &Row, skipped: u64) -> usize {
         let frame_bytes = usize::try_from((row.end - row.start) / row.count.max(1)).unwrap_or(usize::MAX);
-        let records = self.limit.records.saturating_sub(self.records.count).saturating_add(1);
+        // Whether the range goes on may be said by the record after the last alone.
+        let extra = usize::from(row.last > self.upto);
+        let records = self.limit.records.saturating_sub(self.records.count).max(1).saturating_add(extra);
         let by_count = records.saturating_mul(frame_bytes);
         let left = self.limit.bytes.saturating_sub(self.records.payload_bytes);
         let by_bytes = left.saturating_add(left / frame_bytes.max(1) * FRAME_HEADER_BYTES).saturating_add(frame_bytes);
-        let skipped = usize::try_from(pack.seek_span(row, position)).unwrap_or(usize::MAX);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
         by_count.min(by_bytes).saturating_add(skipped).clamp(READ_BYTES_MIN, FIRST_READ_BYTES_MAX)
     }
 
     /// Takes frames of one row of a pack.
     fn file<F: VfsFile>(&mut self, pack: &Pack<F>, row: &Row, source: Source) -> Result<Stop, ReadError> {
-        let mut position = pack.seek(row, self.after);
-        let mut want = self.first_read_bytes(pack, row, position);
+        let Place { mut position, skipped } = pack.seek(row, self.after);
+        let mut want = self.first_read_bytes(row, skipped);
         while position < row.end {
             let buffer = match source {
                 Source::Any => read_frames(pack, row, position, want)?,
@@ -289,8 +291,16 @@ impl Collector {
                 return Ok(stop);
             }
             position += at as u64;
+            if position < row.end && row.last <= self.upto && self.is_full() {
+                return Ok(Stop::Full);
+            }
         }
         Ok(Stop::Exhausted)
+    }
+
+    /// Whether the limits let in no record that has a payload.
+    fn is_full(&self) -> bool {
+        self.records.count > 0 && (self.records.count >= self.limit.records || self.records.payload_bytes >= self.limit.bytes)
     }
 
     /// Like [`read_frames`], without waiting: what the page has taken out of files so far, and this, is bounded, and the system has it in memory.
@@ -342,7 +352,7 @@ fn collect<F: VfsFile>(view: &View<F>, range: &ReadRange, collector: &mut Collec
         if matches!(range.source, Source::Memory) {
             return Err(ReadError::Cold);
         }
-        if collector.records.count > 0 && row.first > range.after && is_full(collector) {
+        if row.first > range.after && collector.is_full() {
             return Ok(Stop::Full);
         }
         match collector.file(pack, row, range.source)? {
@@ -362,10 +372,6 @@ fn collect<F: VfsFile>(view: &View<F>, range: &ReadRange, collector: &mut Collec
         }
     }
     Ok(Stop::Exhausted)
-}
-
-fn is_full(collector: &Collector) -> bool {
-    collector.records.count >= collector.limit.records || collector.records.payload_bytes >= collector.limit.bytes
 }
 
 fn frames_length(row: &Row, position: u64, want: usize) -> usize {
