@@ -103,6 +103,7 @@ rustler::atoms! {
     meta_too_large,
     missing,
     not_open,
+    other_store,
     op_not_increasing,
     open,
     open_transaction,

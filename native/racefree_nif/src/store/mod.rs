@@ -300,6 +300,10 @@ type WriteTerm<'a> = (ResourceArc<LogHandle>, Option<ResourceArc<LeaseHandle>>, 
 fn transact<'a>(env: Env<'a>, service: &Service, lsn: u64, writes: Term<'a>, effort: Effort) -> Term<'a> {
     guarded(env, service, || {
         let writes: Vec<WriteTerm> = writes.decode().map_err(|_| Refusal::Argument)?;
+        let services = writes.iter().flat_map(|(log, lease, ..)| [Some(&log.service), lease.as_ref().map(|lease| &lease.service)]);
+        if services.flatten().any(|service| service.has_ended()) {
+            return Ok(error(env, atoms::store_down()));
+        }
         let mut decoded = Vec::with_capacity(writes.len());
         for (_, _, records, meta) in &writes {
             decoded.push((Decoded::new(*records, effort)?, terms::meta(*meta)?));
@@ -426,6 +430,9 @@ fn store_meta<'a>(env: Env<'a>, handle: ResourceArc<LogHandle>, level: Term<'a>)
 #[rustler::nif]
 fn store_snapshot<'a>(env: Env<'a>, service: ResourceArc<Service>, logs: Vec<ResourceArc<LogHandle>>, level: Term<'a>) -> Term<'a> {
     guarded(env, &service, || {
+        if logs.iter().any(|handle| handle.service.has_ended()) {
+            return Ok(error(env, atoms::store_down()));
+        }
         let core: Vec<&Log<Disk>> = logs.iter().map(|handle| &handle.log).collect();
         Ok(match service.store.snapshot(&core, terms::level(level)?) {
             Ok(snapshot) => {
@@ -510,28 +517,29 @@ fn sequence_answer<'a>(env: Env<'a>, sequence: Result<Sequence, racefree_core::s
     }
 }
 
-fn removal_answer<'a>(
-    env: Env<'a>,
-    service: &ResourceArc<Service>,
-    removal: Result<Removal<Disk>, racefree_core::store::LogError>,
-) -> Term<'a> {
-    match removal {
-        Ok(removal) => {
-            let handle = RemovalHandle { removal: Mutex::new(Some(removal)), service: service.clone() };
-            (atoms::ok(), ResourceArc::new(handle)).encode(env)
-        }
-        Err(reason) => terms::log_error(env, &reason),
-    }
+fn removal_handle(removal: Removal<Disk>, service: &ResourceArc<Service>) -> ResourceArc<RemovalHandle> {
+    ResourceArc::new(RemovalHandle { removal: Mutex::new(Some(removal)), service: service.clone() })
 }
 
+/// `{:ok, removal, sequence}`.
 #[rustler::nif]
 fn store_begin_remove(env: Env<'_>, handle: ResourceArc<LogHandle>) -> Term<'_> {
-    guarded(env, &handle.service, || Ok(removal_answer(env, &handle.service, handle.log.begin_remove())))
+    guarded(env, &handle.service, || {
+        Ok(match handle.log.begin_remove() {
+            Ok((removal, Sequence(number))) => (atoms::ok(), removal_handle(removal, &handle.service), number).encode(env),
+            Err(reason) => terms::log_error(env, &reason),
+        })
+    })
 }
 
 #[rustler::nif]
 fn store_removal<'a>(env: Env<'a>, service: ResourceArc<Service>, key: Binary<'a>) -> Term<'a> {
-    guarded(env, &service, || Ok(removal_answer(env, &service, service.store.removal(key.as_slice()))))
+    guarded(env, &service, || {
+        Ok(match service.store.removal(key.as_slice()) {
+            Ok(removal) => (atoms::ok(), removal_handle(removal, &service)).encode(env),
+            Err(reason) => terms::log_error(env, &reason),
+        })
+    })
 }
 
 #[rustler::nif]
