@@ -80,6 +80,7 @@ defmodule Racefree.Store do
   """
 
   alias Racefree.{Lease, Log, LogRemoval, Native, Options}
+  alias Racefree.Store.Arguments
 
   @typedoc "The name of a store."
   @type name :: atom
@@ -310,7 +311,9 @@ defmodule Racefree.Store do
   @doc "Waits until transaction `lsn` is durable. Leaves no message behind."
   @spec await_durable(name, lsn, timeout) :: {:ok, lsn} | {:error, :timeout | down}
   def await_durable(store, lsn, timeout \\ 5_000) do
-    with {:ok, service} <- service(store), do: await(service, {:durable, lsn}, timeout)
+    what = {:durable, Arguments.lsn!(lsn)}
+    timeout = Arguments.timeout!(timeout)
+    with {:ok, service} <- service(store), do: await(service, what, timeout)
   end
 
   @doc false

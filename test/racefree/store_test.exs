@@ -2,7 +2,7 @@ defmodule Racefree.StoreTest do
   # The guarantees of the store, seen from processes. What needs a disk that fails in chosen ways is proven on a simulated one, in native/.
   use ExUnit.Case, async: true
 
-  alias Racefree.{Lease, Log, Store, StoreCrash}
+  alias Racefree.{Lease, Log, Native, Store, StoreCrash}
 
   doctest Racefree.Store
 
@@ -380,6 +380,28 @@ defmodule Racefree.StoreTest do
       :ok = Store.commit(store, 7)
       {:ok, 7} = Store.await_durable(store, 7)
       assert Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
+    end
+
+    test "waiting for what is no transaction is an ArgumentError, and never a success", %{
+      store: store
+    } do
+      :ok = Store.commit(store, 3)
+      {:ok, 3} = Store.await_durable(store, 3)
+
+      for bad <- [-1, @last + 1, nil, :foo, :ready, "7", 1.0, {:durable, 3}] do
+        assert_raise ArgumentError, ~r/expected an integer from 0 to 2\^64 - 1/, fn ->
+          Store.await_durable(store, bad)
+        end
+      end
+
+      # The native side by itself does not take one thing for another either.
+      {:ok, service} = Store.service(store)
+
+      for bad <- [:foo, {:durable, -1}, {:other, 3}, {:sequence, "1"}],
+          do: assert({:error, :invalid_argument} = Native.store_await(service, bad, make_ref()))
+
+      for bad <- [-1, 0x1_0000_0000, nil],
+          do: assert_raise(ArgumentError, fn -> Store.await_durable(store, 9, bad) end)
     end
 
     test "those who wait are told when the store ends", %{store: store, owner: owner} do
