@@ -212,12 +212,14 @@ defmodule Racefree.Store do
   @doc "Makes what was appended with `lsn` visible, in all logs at once. A commit of nothing is fine: it moves the position."
   @spec commit(name, lsn) :: :ok | :already | {:error, :not_open | refused}
   def commit(store, lsn) do
+    lsn = Arguments.lsn!(lsn)
     with {:ok, service} <- service(store), do: Native.store_commit(service, lsn)
   end
 
   @doc "Drops what was appended with `lsn`."
   @spec abort(name, lsn) :: :ok | {:error, :not_open | refused}
   def abort(store, lsn) do
+    lsn = Arguments.lsn!(lsn)
     with {:ok, service} <- service(store), do: Native.store_abort(service, lsn)
   end
 
@@ -420,6 +422,8 @@ defmodule Racefree.Store do
   @spec snapshot(name, [address], Log.level()) ::
           {:ok, lsn, [Racefree.Log.Reader.t()]} | {:error, :not_found | Log.unreadable()}
   def snapshot(store, logs, level \\ :visible) do
+    level = Arguments.level!(level)
+
     with {:ok, service} <- service(store),
          {:ok, logs} <- logs(store, service, logs, []),
          {:ok, lsn, readers} <- Native.store_snapshot(service, Enum.map(logs, & &1.handle), level) do

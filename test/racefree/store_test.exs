@@ -356,8 +356,75 @@ defmodule Racefree.StoreTest do
       end
 
       assert {:ok, %{open_transaction: nil}} = Store.info(store)
-      assert_raise ArgumentError, fn -> Log.read(log, {0, -1}) end
-      assert_raise ArgumentError, fn -> Log.read(log, {0, 0}, :end, level: :other) end
+    end
+
+    test "places, levels and numbers that are none are an ArgumentError that says what they should be",
+         %{store: store} do
+      log = log!(store, :log)
+      lease = lease!(log)
+      {:ok, reader} = Log.reader(log)
+
+      for bad <- [{0, -1}, {@last + 1, 0}, {1}, 7, nil, {:a, 0}],
+          call <- [
+            &Log.read(log, &1),
+            &Log.read(reader, &1),
+            &Log.read(log, {0, 0}, &1),
+            &Log.stream(log, &1),
+            &Log.stream(log, {0, 0}, upto: &1),
+            &Log.trim(log, &1)
+          ],
+          do: assert_raise(ArgumentError, ~r/expected an offset {tx, op}/, fn -> call.(bad) end)
+
+      for bad <- [:other, nil, "durable"],
+          call <- [
+            &Log.read(log, {0, 0}, :end, level: &1),
+            &Log.stream(log, {0, 0}, level: &1),
+            &Log.reader(log, &1),
+            &Log.meta(log, &1),
+            &Log.meta(reader, &1),
+            &Store.snapshot(store, [log], &1)
+          ],
+          do: assert_raise(ArgumentError, ~r/:visible or :durable/, fn -> call.(bad) end)
+
+      for bad <- [-1, @last + 1, nil, "1"],
+          call <- [
+            &Store.commit(store, &1),
+            &Store.abort(store, &1),
+            &Store.transact(store, &1, []),
+            &Log.append(lease, &1, [])
+          ],
+          do: assert_raise(ArgumentError, ~r/2\^64 - 1/, fn -> call.(bad) end)
+
+      for call <- [
+            &Log.trim(log, {0, 0}, &1),
+            &Store.await_durable(store, 9, &1)
+          ],
+          do: assert_raise(ArgumentError, ~r/for the timeout/, fn -> call.(-1) end)
+    end
+
+    test "options that are none, or out of range, are an ArgumentError", %{store: store} do
+      log = log!(store, :log)
+      lease = lease!(log)
+
+      assert_raise ArgumentError, ~r/unknown option :limt/, fn ->
+        Log.read(log, {0, 0}, :end, limt: 1)
+      end
+
+      assert_raise ArgumentError, ~r/unknown option :metas/, fn ->
+        Log.append(lease, 1, ["a"], metas: "m")
+      end
+
+      assert_raise ArgumentError, ~r/unknown option :to/, fn -> Log.stream(log, {0, 0}, to: 1) end
+
+      for name <- [:limit, :bytes],
+          bad <- [0, -1, nil],
+          do:
+            assert_raise(ArgumentError, ~r/expected a positive integer for option :#{name}/, fn ->
+              Log.read(log, {0, 0}, :end, [{name, bad}])
+            end)
+
+      assert {:ok, %{open_transaction: nil}} = Store.info(store)
+      assert {:ok, [], :done} = Log.read(log, {0, 0}, :end, limit: @last + 1, bytes: @last + 1)
     end
   end
 

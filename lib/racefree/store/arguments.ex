@@ -15,6 +15,20 @@ defmodule Racefree.Store.Arguments do
   def lsn!(lsn) when is_number64(lsn), do: lsn
   def lsn!(other), do: refuse("an integer from 0 to 2^64 - 1 for the transaction", other)
 
+  @doc "A place in a log."
+  @spec offset!(term) :: Racefree.Log.offset()
+  def offset!({tx, op} = offset) when is_number64(tx) and is_number64(op), do: offset
+  def offset!(other), do: refuse("an offset {tx, op} of two integers from 0 to 2^64 - 1", other)
+
+  @doc "The end of a range."
+  @spec upto!(term) :: Racefree.Log.offset() | :end
+  def upto!(:end), do: :end
+  def upto!(other), do: offset!(other)
+
+  @spec level!(term) :: Racefree.Log.level()
+  def level!(level) when level in [:visible, :durable], do: level
+  def level!(other), do: refuse(":visible or :durable for the level", other)
+
   @doc "How long to wait."
   @spec timeout!(term) :: timeout
   def timeout!(timeout) when is_timeout(timeout), do: timeout
