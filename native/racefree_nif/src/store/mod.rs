@@ -458,12 +458,15 @@ fn store_lsns(env: Env<'_>, service: ResourceArc<Service>) -> Term<'_> {
 fn store_await<'a>(env: Env<'a>, service: ResourceArc<Service>, what: Term<'a>, reference: Term<'a>) -> Term<'a> {
     guarded(env, &service, || {
         let store = &service.store;
-        let registered = match what.decode::<(Atom, u64)>() {
-            Ok((kind, lsn)) if kind == atoms::durable() => {
+        let registered = match (what.decode::<(Atom, u64)>(), what.decode::<Atom>()) {
+            (Ok((kind, lsn)), _) if kind == atoms::durable() => {
                 waiting::register(env, store, reference, |waiter| store.await_durable(lsn, waiter))
             }
-            Ok((_, number)) => waiting::register(env, store, reference, |waiter| store.await_sequence(Sequence(number), waiter)),
-            Err(_) => waiting::register(env, store, reference, |waiter| store.await_ready(waiter)),
+            (Ok((kind, number)), _) if kind == atoms::sequence() => {
+                waiting::register(env, store, reference, |waiter| store.await_sequence(Sequence(number), waiter))
+            }
+            (_, Ok(kind)) if kind == atoms::ready() => waiting::register(env, store, reference, |waiter| store.await_ready(waiter)),
+            _ => return Err(Refusal::Argument),
         };
         Ok(match registered {
             Ok(outcome) => terms::outcome(env, &outcome),
