@@ -224,12 +224,11 @@ defmodule Racefree.Log do
 
   @doc "Forgets the records up to and with `upto`, as far as they are committed. Durable when it returns `:ok`. Readers that have begun go on."
   @spec trim(t, offset, timeout) :: :ok | {:error, :timeout | Store.no_log()}
-  def trim(%__MODULE__{handle: handle} = log, upto, timeout \\ 5_000) do
+  def trim(%__MODULE__{handle: handle}, upto, timeout \\ 5_000) do
     upto = Arguments.offset!(upto)
     timeout = Arguments.timeout!(timeout)
 
-    with {:ok, sequence} <- Native.store_trim(handle, upto),
-         do: durable(log.store, sequence, timeout)
+    durably(fn -> Native.store_trim(handle, upto) end, timeout)
   end
 
   @doc "The lowest offset to read after: what lies at or below it is trimmed."
@@ -237,30 +236,49 @@ defmodule Racefree.Log do
   def trimmed(%__MODULE__{handle: handle}), do: Native.store_trimmed(handle)
 
   @doc """
-  The first half of a removal: from its return, appends and new reads get `{:error, :removed}`, and the key cannot be made anew. It survives restarts, see `Racefree.Store.removal/2`;
-  `finish_remove/2` is the second half.
+  The first half of a removal: from its return, appends and new reads get `{:error, :removed}`, and the key cannot be made anew; durable when it returns `{:ok, removal}`.
+  `finish_remove/2` is the second half. After `{:error, :timeout}` it may have begun and not be durable yet, which `Racefree.Store.removal/2` tells; a restart before `finish_remove/2`
+  leaves it begun, and `Racefree.Store.removal/2` goes on with it.
   """
-  @spec begin_remove(t) :: {:ok, LogRemoval.t()} | {:error, Store.no_log()}
-  def begin_remove(%__MODULE__{handle: handle} = log) do
-    with {:ok, removal} <- Native.store_begin_remove(handle),
-         do: {:ok, %LogRemoval{store: log.store, key: log.key, handle: removal}}
+  @spec begin_remove(t, timeout) :: {:ok, LogRemoval.t()} | {:error, :timeout | Store.no_log()}
+  def begin_remove(%__MODULE__{handle: handle} = log, timeout \\ 5_000) do
+    timeout = Arguments.timeout!(timeout)
+
+    case durably(fn -> Native.store_begin_remove(handle) end, timeout) do
+      {:error, _reason} = error -> error
+      removal -> {:ok, %LogRemoval{store: log.store, key: log.key, handle: removal}}
+    end
   end
 
   @doc "Gives key and space free. Durable when it returns `:ok`."
   @spec finish_remove(LogRemoval.t(), timeout) ::
           :ok | {:error, :stale | :timeout | Store.no_log()}
-  def finish_remove(%LogRemoval{handle: handle} = removal, timeout \\ 5_000) do
+  def finish_remove(%LogRemoval{handle: handle}, timeout \\ 5_000) do
     timeout = Arguments.timeout!(timeout)
 
-    with {:ok, sequence} <- Native.store_finish_remove(handle),
-         do: durable(removal.store, sequence, timeout)
+    durably(fn -> Native.store_finish_remove(handle) end, timeout)
   end
 
-  defp durable(store, sequence, timeout) do
-    with {:ok, service} <- Store.service(store),
-         {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, timeout),
-         do: :ok
+  # Waits first until there is room for the change, then until it is durable.
+  defp durably(change, timeout) do
+    deadline = if timeout != :infinity, do: System.monotonic_time(:millisecond) + timeout
+
+    case change.() do
+      {:busy, service} ->
+        with {:ok, _written} <- Store.await(service, :ready, timeout),
+             do: durably(change, left(deadline))
+
+      {:ok, service, sequence, result} ->
+        with {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, left(deadline)),
+             do: result
+
+      {:error, _reason} = error ->
+        error
+    end
   end
+
+  defp left(nil), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   defimpl Inspect do
     def inspect(log, options),

@@ -174,12 +174,14 @@ defmodule Racefree.Store do
   ## Logs
 
   @doc """
-  The log under `key`, made if there is none. Making one is part of no transaction.
+  The log under `key`, made if there is none. Making one is part of no transaction. `:busy` comes only where one is to be made, see "Messages".
   """
-  @spec log(name, key) :: {:ok, Log.t()} | {:error, no_log}
+  @spec log(name, key) :: {:ok, Log.t()} | {:error, {:busy, reference} | no_log}
   def log(store, key) do
+    encoded = encode(key)
+
     with {:ok, service} <- service(store),
-         {:ok, handle} <- Native.store_log(service, encode(key)),
+         {:ok, handle} <- ready(service, fn -> Native.store_log(service, encoded) end),
          do: {:ok, %Log{store: store, key: key, handle: handle}}
   end
 
@@ -213,7 +215,9 @@ defmodule Racefree.Store do
   @spec commit(name, lsn) :: :ok | :already | {:error, :not_open | refused}
   def commit(store, lsn) do
     lsn = Arguments.lsn!(lsn)
-    with {:ok, service} <- service(store), do: Native.store_commit(service, lsn)
+
+    with {:ok, service} <- service(store),
+         do: ready(service, fn -> Native.store_commit(service, lsn) end)
   end
 
   @doc "Drops what was appended with `lsn`."
@@ -320,12 +324,15 @@ defmodule Racefree.Store do
           {:error, _reason} = error -> error
         end
 
+      {:error, :other_store} ->
+        other_store!()
+
       {:error, {:invalid_record, index}} ->
         raise ArgumentError, "record #{index} is neither iodata nor {op, iodata}"
 
       {:error, :invalid_argument} ->
         raise ArgumentError,
-              "records are a list of iodata or {op, iodata}; a meta is iodata; a log or lease belongs to this store"
+              "records are a list of iodata or {op, iodata}; a meta is iodata"
 
       answer ->
         answer
@@ -426,7 +433,8 @@ defmodule Racefree.Store do
 
     with {:ok, service} <- service(store),
          {:ok, logs} <- logs(store, service, logs, []),
-         {:ok, lsn, readers} <- Native.store_snapshot(service, Enum.map(logs, & &1.handle), level) do
+         {:ok, lsn, readers} <-
+           own(Native.store_snapshot(service, Enum.map(logs, & &1.handle), level)) do
       readers =
         for {log, handle} <- Enum.zip(logs, readers),
             do: %Log.Reader{log: log, lsn: lsn, handle: handle}
@@ -450,6 +458,11 @@ defmodule Racefree.Store do
 
   defp logs(_store, _service, other, _done),
     do: raise(ArgumentError, "expected a list of logs, leases or keys, got: #{inspect(other)}")
+
+  defp own({:error, :other_store}), do: other_store!()
+  defp own(answer), do: answer
+
+  defp other_store!, do: raise(ArgumentError, "a log or lease is of another store")
 
   ## Looking after it
 

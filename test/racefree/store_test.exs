@@ -495,6 +495,48 @@ defmodule Racefree.StoreTest do
     end
   end
 
+  describe "what waits to be written" do
+    @describetag options: [
+                   stage_bytes_max: 4096,
+                   transaction_bytes_max: 4096,
+                   record_bytes_max: 1024
+                 ]
+
+    test "is bounded for creations, with a message when there is room", %{store: store} do
+      {key, ref} = first_busy(1..1_000_000, &Store.log(store, &1))
+      assert_receive {^ref, {:ok, _}}, 5_000
+      assert {:ok, _log} = Store.log(store, {:again, key})
+      {:ok, info} = Store.info(store)
+      assert info.pending_bytes <= 2 * 4096
+    end
+
+    test "is bounded for commits of nothing, which are tried again", %{store: store} do
+      {lsn, ref} = first_busy(1..1_000_000, &with(:ok <- Store.commit(store, &1), do: {:ok, &1}))
+      assert_receive {^ref, {:ok, _}}, 5_000
+      assert {:ok, visible} = Store.visible_lsn(store)
+      assert visible == lsn - 1
+    end
+
+    test "makes trims and removals wait, and no longer than they may", %{store: store} do
+      log = log!(store, :log)
+      :ok = Store.transact(store, 1, [{log, ["a"]}])
+      tasks = for _ <- 1..200, do: Task.async(fn -> Log.trim(log, {1, 0}, :infinity) end)
+      assert Enum.all?(Task.await_many(tasks), &(&1 == :ok))
+      assert Log.trim(log, {1, 0}, 0) in [:ok, {:error, :timeout}]
+      assert {:ok, _removal} = Log.begin_remove(log)
+    end
+  end
+
+  # The first of the calls that is refused for want of room, and the reference of the message to come.
+  defp first_busy(range, call) do
+    Enum.find_value(range, fn number ->
+      case call.(number) do
+        {:ok, _} -> nil
+        {:error, {:busy, ref}} -> {number, ref}
+      end
+    end)
+  end
+
   describe "positions" do
     test "A5: the durable position never goes back, over stops and crashes", context do
       %{store: store} = context
@@ -578,6 +620,21 @@ defmodule Racefree.StoreTest do
       assert payloads(log!(store, :log)) == ["new"]
     end
 
+    test "a removal that was begun is durable at once", context do
+      %{store: store} = context
+      :ok = Store.transact(store, 1, [{log!(store, :log), ["a"]}])
+
+      Enum.reduce([:log, :empty], context, fn key, context ->
+        {:ok, _removal} = store |> log!(key) |> Log.begin_remove()
+        context = %{context | owner: crash(context)}
+        assert {:error, :removed} = Store.log(store, key)
+        assert {:ok, removal} = Store.removal(store, key)
+        assert :ok = Log.finish_remove(removal)
+        assert [] = payloads(log!(store, key))
+        context
+      end)
+    end
+
     test "a removal that was begun survives a crash, and is finished afterwards", context do
       %{store: store} = context
       log = log!(store, {:log, "1"})
@@ -606,6 +663,53 @@ defmodule Racefree.StoreTest do
       assert {:error, :store_down} = Log.lease(log)
       assert {:ok, [], :done} = Log.read(reader, {0, 0})
       assert {:ok, [], :done} = Log.read(log!(store, :log), {0, 0})
+    end
+
+    test "handles of a store that has ended write into no transaction of its successor",
+         context do
+      %{store: store} = context
+      :ok = Store.transact(store, 1, [{log!(store, :log), ["first"]}])
+      {:ok, _} = Store.await_durable(store, 1)
+      log = log!(store, :log)
+      lease = lease!(log!(store, :leased))
+      crash(context)
+      own = lease!(log!(store, :leased))
+
+      for stale <- [[{log, ["lost"]}], [{lease, ["lost"]}], [{own, ["kept"]}, {log, ["lost"]}]],
+          do: assert({:error, :store_down} = Store.transact(store, 2, stale))
+
+      assert {:error, :store_down} = Store.transact(store, 2, [], [{log, "meta"}])
+      assert {:error, :store_down} = Store.snapshot(store, [log!(store, :log), log])
+      assert {:error, :store_down} = Log.trim(log, {1, 0})
+      assert {:error, :store_down} = Log.begin_remove(log)
+      assert {:ok, 1} = Store.visible_lsn(store)
+      :ok = Store.transact(store, 2, [{own, ["kept"]}, {log!(store, :log), ["kept"]}])
+      restart(context)
+      assert ["first", "kept"] = payloads(log!(store, :log))
+      assert ["kept"] = payloads(log!(store, :leased))
+    end
+
+    test "handles of another store are an ArgumentError, and nothing is done", context do
+      %{store: store} = context
+      other = :"#{store}.other"
+      dir = Path.join(context.tmp_dir, "other")
+      start_supervised!({Store, name: other, dir: dir}, id: other)
+      [own, others] = for store <- [store, other], do: log!(store, :log)
+      lease = lease!(log!(other, :leased))
+
+      for writes <- [[{others, ["a"]}], [{lease, ["a"]}], [{own, ["a"]}, {lease, ["a"]}]],
+          do:
+            assert_raise(ArgumentError, ~r/another store/, fn ->
+              Store.transact(store, 1, writes)
+            end)
+
+      assert_raise ArgumentError, ~r/another store/, fn ->
+        Store.snapshot(store, [own, others])
+      end
+
+      assert {:ok, 0} = Store.visible_lsn(store)
+      assert [] = payloads(own)
+      assert [] = payloads(others)
     end
 
     test "calls without a store are errors", %{store: store} do

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use racefree_core::store::disk::Disk;
 use racefree_core::store::{
-    Appended, Committed, DrainError, Lease, Log, Options, ReadError, ReadRange, Reader, Removal, Sequence, Source, SyncPolicy, Write,
+    Appended, Committed, DrainError, Lease, Log, LogError, Options, ReadError, ReadRange, Reader, Removal, Sequence, Source, SyncPolicy, Write,
 };
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
@@ -222,7 +222,7 @@ fn store_find<'a>(env: Env<'a>, service: ResourceArc<Service>, key: Binary<'a>) 
     guarded(env, &service, || Ok(log_answer(env, &service, service.store.find(key.as_slice()))))
 }
 
-fn log_answer<'a>(env: Env<'a>, service: &ResourceArc<Service>, found: Result<Log<Disk>, racefree_core::store::LogError>) -> Term<'a> {
+fn log_answer<'a>(env: Env<'a>, service: &ResourceArc<Service>, found: Result<Log<Disk>, LogError>) -> Term<'a> {
     match found {
         Ok(log) => (atoms::ok(), ResourceArc::new(LogHandle { log, service: service.clone() })).encode(env),
         Err(reason) => terms::log_error(env, &reason),
@@ -502,7 +502,7 @@ fn store_unfollow<'a>(env: Env<'a>, following: ResourceArc<Following>) -> Term<'
 
 #[rustler::nif]
 fn store_trim<'a>(env: Env<'a>, handle: ResourceArc<LogHandle>, upto: Term<'a>) -> Term<'a> {
-    guarded(env, &handle.service, || Ok(sequence_answer(env, handle.log.trim(terms::offset(upto)?))))
+    guarded(env, &handle.service, || Ok(change_answer(env, &handle.service, handle.log.trim(terms::offset(upto)?), ok(env))))
 }
 
 #[rustler::nif]
@@ -513,9 +513,11 @@ fn store_trimmed(env: Env<'_>, handle: ResourceArc<LogHandle>) -> Term<'_> {
     })
 }
 
-fn sequence_answer<'a>(env: Env<'a>, sequence: Result<Sequence, racefree_core::store::LogError>) -> Term<'a> {
-    match sequence {
-        Ok(Sequence(number)) => (atoms::ok(), number).encode(env),
+/// `{:ok, service, sequence, result}` or `{:busy, service}`: the store that the handle belongs to, to wait at. Another may be open under the same name by now.
+fn change_answer<'a>(env: Env<'a>, service: &ResourceArc<Service>, changed: Result<Sequence, LogError>, result: Term<'a>) -> Term<'a> {
+    match changed {
+        Ok(Sequence(number)) => (atoms::ok(), service, number, result).encode(env),
+        Err(LogError::Busy) => (atoms::busy(), service).encode(env),
         Err(reason) => terms::log_error(env, &reason),
     }
 }
@@ -524,13 +526,14 @@ fn removal_handle(removal: Removal<Disk>, service: &ResourceArc<Service>) -> Res
     ResourceArc::new(RemovalHandle { removal: Mutex::new(Some(removal)), service: service.clone() })
 }
 
-/// `{:ok, removal, sequence}`.
+/// Its result is the removal.
 #[rustler::nif]
 fn store_begin_remove(env: Env<'_>, handle: ResourceArc<LogHandle>) -> Term<'_> {
-    guarded(env, &handle.service, || {
+    let service = &handle.service;
+    guarded(env, service, || {
         Ok(match handle.log.begin_remove() {
-            Ok((removal, Sequence(number))) => (atoms::ok(), removal_handle(removal, &handle.service), number).encode(env),
-            Err(reason) => terms::log_error(env, &reason),
+            Ok((removal, sequence)) => change_answer(env, service, Ok(sequence), removal_handle(removal, service).encode(env)),
+            Err(reason) => change_answer(env, service, Err(reason), ok(env)),
         })
     })
 }
@@ -550,7 +553,7 @@ fn store_finish_remove(env: Env<'_>, handle: ResourceArc<RemovalHandle>) -> Term
     guarded(env, &handle.service, || {
         let removal = handle.removal.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(match removal {
-            Some(removal) => sequence_answer(env, removal.finish()),
+            Some(removal) => change_answer(env, &handle.service, removal.finish(), ok(env)),
             None => error(env, atoms::stale()),
         })
     })
