@@ -244,15 +244,23 @@ defmodule Racefree.Store do
     lsn = Arguments.lsn!(lsn)
 
     with {:ok, service} <- service(store),
-         {:ok, writes} <- addressed(service, writes, metas) do
-      ready(service, fn -> dirty_transact(service, lsn, writes) end)
+         {:ok, parts} <- addressed(service, writes, metas) do
+      case ready(service, fn -> dirty_transact(service, lsn, parts) end) do
+        {:error, :twice} -> twice!(writes)
+        answer -> answer
+      end
     end
   end
 
-  # `{log, lease or nil, records, meta or nil}` for each log.
-  defp addressed(service, [{to, records}], metas) when metas == [] or metas == %{} do
-    with {:ok, log, lease} <- address(service, to), do: {:ok, [{log, lease, records, nil}]}
+  # Which log, is looked for only now.
+  defp twice!(writes) do
+    by_key!(writes, "writes")
+    raise ArgumentError, "a log stands twice in the writes"
   end
+
+  # `{log, lease or nil, records, meta or nil}` for each log.
+  defp addressed(service, writes, metas) when is_list(writes) and (metas == [] or metas == %{}),
+    do: addressed(service, writes, %{}, [])
 
   defp addressed(service, writes, metas) do
     written = by_key!(writes, "writes")
@@ -264,10 +272,14 @@ defmodule Racefree.Store do
   defp addressed(_service, [], _metas, done), do: {:ok, Enum.reverse(done)}
 
   defp addressed(service, [{to, records} | rest], metas, done) do
-    meta = with {_to, meta} <- Map.get(metas, key_of(to)), do: meta
+    meta = if metas != %{}, do: with({_to, meta} <- Map.get(metas, key_of(to)), do: meta)
 
     with {:ok, log, lease} <- address(service, to),
          do: addressed(service, rest, metas, [{log, lease, records, meta} | done])
+  end
+
+  defp addressed(_service, other, _metas, _done) do
+    not_pairs!("writes", if(is_list(other), do: hd(other), else: other))
   end
 
   # What each log gets, by its key. Of two parts for one log, which have no order that anybody stated, neither is guessed to be meant.

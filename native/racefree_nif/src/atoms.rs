@@ -104,6 +104,7 @@ rustler::atoms! {
     missing,
     not_open,
     other_store,
+    twice,
     op_not_increasing,
     open,
     open_transaction,

@@ -297,12 +297,22 @@ fn store_transact_dirty<'a>(env: Env<'a>, service: ResourceArc<Service>, lsn: u6
 /// What one log gets in a transaction: log, lease or nil, records, meta or nil.
 type WriteTerm<'a> = (ResourceArc<LogHandle>, Option<ResourceArc<LeaseHandle>>, Term<'a>, Term<'a>);
 
+/// Whether two parts are for one log: they have no order that anybody stated.
+fn has_twice(writes: &[WriteTerm<'_>]) -> bool {
+    let mut ids: Vec<_> = writes.iter().map(|(log, ..)| log.log.id()).collect();
+    ids.sort_unstable();
+    ids.windows(2).any(|pair| pair.first() == pair.last())
+}
+
 fn transact<'a>(env: Env<'a>, service: &Service, lsn: u64, writes: Term<'a>, effort: Effort) -> Term<'a> {
     guarded(env, service, || {
         let writes: Vec<WriteTerm> = writes.decode().map_err(|_| Refusal::Argument)?;
         let services = writes.iter().flat_map(|(log, lease, ..)| [Some(&log.service), lease.as_ref().map(|lease| &lease.service)]);
         if services.flatten().any(|service| service.has_ended()) {
             return Ok(error(env, atoms::store_down()));
+        }
+        if has_twice(&writes) {
+            return Ok(error(env, atoms::twice()));
         }
         let mut decoded = Vec::with_capacity(writes.len());
         for (_, _, records, meta) in &writes {
