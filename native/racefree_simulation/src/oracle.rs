@@ -206,9 +206,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether `observed` is a prefix that holds all that was announced.
-    pub fn accept(&self, observed: &StoreState) -> Result<(), String> {
-        self.prefix(observed, self.floor).map(|_| ())
+    /// Whether `observed` is a prefix of at least `floor` events.
+    pub fn accept_from(&self, observed: &StoreState, floor: usize) -> Result<(), String> {
+        self.prefix(observed, floor).map(|_| ())
     }
 
     /// Whether `observed` is a prefix that holds all that was announced but by the last batch. What that batch trimmed and removed may be gone all the same: a merge

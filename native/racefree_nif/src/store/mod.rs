@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use racefree_core::store::disk::Disk;
 use racefree_core::store::{
-    Appended, Committed, DrainError, Lease, Log, LogError, Options, ReadError, ReadRange, Reader, Removal, Sequence, Source, SyncPolicy, Write,
+    Appended, Committed, DrainError, Lease, Log, LogError, Options, ReadError, ReadRange, Reader, Removal, Sequence, Source, SyncPolicy,
+    Write,
 };
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
