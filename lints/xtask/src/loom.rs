@@ -13,7 +13,7 @@ pub fn run(root: &Path) -> Result<bool, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder)).join("loom");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["test", "--quiet", "--package", "racefree_core", "--release", "--lib", "loom"])
+        .args(["test", "--quiet", "--package", "racefree_core", "--features", "planted", "--release", "--lib", "loom"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", target)
         .env("RUSTFLAGS", "--cfg loom")

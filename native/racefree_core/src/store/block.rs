@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use super::planted::{self, Planted};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::cell::UnsafeCell;
@@ -92,7 +93,11 @@ impl BlockWriter {
     pub(super) fn new(capacity: usize, gauge: &Arc<Gauge>) -> Self {
         gauge.add(capacity);
         let block = Block {
+            #[cfg(not(loom))]
             bytes: Box::new_uninit_slice(capacity),
+            // A planted bug may let a reader come before the writer: loom is to find that, not the reader.
+            #[cfg(loom)]
+            bytes: (0..capacity).map(|_| MaybeUninit::new(UnsafeCell::new(0))).collect(),
             published: AtomicUsize::new(0),
             gauge: Arc::clone(gauge),
             #[cfg(loom)]
@@ -121,6 +126,9 @@ impl BlockWriter {
         if end > self.block.bytes.len() {
             return false;
         }
+        if planted::has(Planted::PublishBeforeBytes) {
+            self.block.published.store(end, Ordering::Release);
+        }
         #[cfg(loom)]
         for cell in self.block.tracked.iter().take(end).skip(start) {
             cell.with_mut(|_| ());
@@ -134,7 +142,8 @@ impl BlockWriter {
         }
         self.written = end;
         // Order: the bytes above come first; pairs with the acquiring load in `Block::published`.
-        self.block.published.store(end, Ordering::Release);
+        let order = if planted::has(Planted::PublishRelaxed) { Ordering::Relaxed } else { Ordering::Release };
+        self.block.published.store(end, order);
         true
     }
 }

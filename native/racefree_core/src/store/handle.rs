@@ -217,6 +217,9 @@ impl<V: Vfs> Store<V> {
         }
         self.check_room(&mut stage, bytes)?;
         let (queued, sequence, pending) = (stage.queue.len(), stage.sequence, stage.pending_bytes);
+        if planted::has(Planted::ShowBeforeRecords) {
+            self.shared.show(lsn);
+        }
         for write in writes {
             if let Err(error) = self.put(&mut stage, write.log, lsn, write.records, write.meta) {
                 // The same log twice, with offsets that do not fit each other: nobody has seen any of it.
@@ -284,9 +287,10 @@ impl<V: Vfs> Store<V> {
         if !logs.iter().all(|log| self.owns(log)) {
             return Err(ReadError::Foreign);
         }
+        let early: Option<Vec<_>> = planted::has(Planted::ViewBeforePosition).then(|| logs.iter().map(|log| log.state.view()).collect());
         // Order: the position before any view.
         let position = self.position(level);
-        let views: Vec<_> = logs.iter().map(|log| log.state.view()).collect();
+        let views = early.unwrap_or_else(|| logs.iter().map(|log| log.state.view()).collect());
         let current = views.iter().all(|view| view.meta_at(position).is_ok());
         let (position, views) = if current { (position, views) } else { self.settled(logs, level) };
         let readers = logs.iter().zip(views).map(|(log, view)| Reader::new((*log).clone(), view, position)).collect::<Result<_, _>>()?;
@@ -431,7 +435,9 @@ impl<V: Vfs> Store<V> {
         stage.committed = lsn;
         stage.push(Entry::Commit { lsn }, 0);
         let sequence = Sequence(stage.sequence);
-        self.shared.show(lsn);
+        if !planted::has(Planted::ShowBeforeRecords) {
+            self.shared.show(lsn);
+        }
         sequence
     }
 
@@ -465,9 +471,10 @@ impl<V: Vfs> Log<V> {
 
     /// The records of the range. Reads files if the range needs any and `source` lets it.
     pub fn read(&self, range: &ReadRange, level: Level) -> Result<Page, ReadError> {
+        let early = planted::has(Planted::ViewBeforePosition).then(|| self.state.view());
         // Order: the position before the view, see `View`.
         let position = self.store().position(level);
-        let view = self.state.view();
+        let view = early.unwrap_or_else(|| self.state.view());
         if view.life != Life::Live {
             return Err(ReadError::Removed);
         }
@@ -557,6 +564,10 @@ impl<V: Vfs> Lease<V> {
         }
         let bytes = store.check_write(last, &write, lsn)?;
         store.check_room(&mut stage, bytes)?;
+        if planted::has(Planted::UnlockBeforeAppend) {
+            drop(stage);
+            stage = self.log.shared.stage();
+        }
         let last = store.put(&mut stage, &self.log, lsn, records, meta)?;
         Ok(Appended::Staged { last })
     }

@@ -254,6 +254,12 @@ impl<V: Vfs> Keeper<V> {
         if last <= border {
             appender.writer = None;
         }
+        if planted::has(Planted::SwapInTwoSteps) {
+            self.shared.memory.leave(log.update(|view| {
+                view.packed = view.packed.max(border.tx);
+                view.drop_blocks(border, last)
+            }));
+        }
         let freed = log.update(|view| {
             if let Some(extent) = extent {
                 if view.life == Life::Purged || extent.last() <= view.trimmed {
@@ -329,10 +335,15 @@ impl<V: Vfs> Keeper<V> {
         for (row, content) in pack.rows().iter().enumerate() {
             let log = self.shared.catalog().by_id(content.log).map(Arc::clone);
             let used = log.is_some_and(|log| {
-                log.update(|view| {
-                    let is_input = |extent: &Extent<V::File>| inputs.iter().any(|input| Arc::ptr_eq(input, &extent.pack));
-                    let Some(at) = view.extents.iter().position(is_input) else { return false };
+                let is_input = |extent: &Extent<V::File>| inputs.iter().any(|input| Arc::ptr_eq(input, &extent.pack));
+                let take_inputs = |view: &mut View<V::File>| {
+                    let at = view.extents.iter().position(is_input)?;
                     view.extents.retain(|extent| !is_input(extent));
+                    Some(at)
+                };
+                let early = planted::has(Planted::MergeInTwoSteps).then(|| log.update(take_inputs));
+                log.update(|view| {
+                    let Some(at) = early.unwrap_or_else(|| take_inputs(view)) else { return false };
                     let used = content.last > view.trimmed;
                     if used {
                         view.extents.insert(at, Extent { pack: Arc::clone(pack), row });

@@ -1,7 +1,7 @@
-//! Deliberate bugs: each takes one mechanism of the store away, and the simulation has to notice.
+//! Deliberate bugs: each takes one mechanism of the store away, and the simulation, or for what goes wrong between threads loom, has to notice.
 //!
-//! Without the feature `planted`, which only the tests of `racefree_simulation` turn on, every question here is the constant `false` and the bugs are not compiled.
-//! One thread has at most one of them, so tests run side by side.
+//! Without the feature `planted`, which only the tests of `racefree_simulation` and loom's run turn on, every question here is the constant `false` and the bugs are not
+//! compiled. One thread has at most one of them, so tests run side by side. That is enough for loom: the threads of a model take turns on the one that runs it.
 
 /// What is taken away.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -63,10 +63,30 @@ pub enum Planted {
     VisibleIsDurable,
     /// A read below the first record gives what there is.
     ReadBelowTrim,
+    /// Who opens read-only takes what a writer moved meanwhile for missing.
+    LookOnce,
+    /// A reader takes the view first and the position after.
+    ViewBeforePosition,
+    /// A transaction is visible before its records are in the views.
+    ShowBeforeRecords,
+    /// What is looked at before an append, and the append, are two sections of the staging lock.
+    UnlockBeforeAppend,
+    /// A block says that bytes are there before they are.
+    PublishBeforeBytes,
+    /// A block says that bytes are there, and nothing makes them seen.
+    PublishRelaxed,
+    /// Blocks go from a view before the pack's records come in.
+    SwapInTwoSteps,
+    /// Merged packs go from a view before what they were merged into comes in.
+    MergeInTwoSteps,
+    /// Waiters are taken out of a watermark's list before it moves.
+    WakeBeforeMove,
+    /// A worker is woken without the lock under which it looked whether there is work.
+    WakeWithoutLock,
 }
 
-/// All of them.
-pub const ALL: [Planted; 31] = [
+/// Those that show in what one thread does: for the simulation.
+pub const IN_ONE_THREAD: [Planted; 32] = [
     Planted::AnnounceBeforeSync,
     Planted::RetryFailedSync,
     Planted::ForgetFailure,
@@ -98,6 +118,20 @@ pub const ALL: [Planted; 31] = [
     Planted::ReadTwice,
     Planted::VisibleIsDurable,
     Planted::ReadBelowTrim,
+    Planted::LookOnce,
+];
+
+/// Those that show in how threads interleave: for loom.
+pub const BETWEEN_THREADS: [Planted; 9] = [
+    Planted::ViewBeforePosition,
+    Planted::ShowBeforeRecords,
+    Planted::UnlockBeforeAppend,
+    Planted::PublishBeforeBytes,
+    Planted::PublishRelaxed,
+    Planted::SwapInTwoSteps,
+    Planted::MergeInTwoSteps,
+    Planted::WakeBeforeMove,
+    Planted::WakeWithoutLock,
 ];
 
 /// Whether this build can have planted bugs at all.

@@ -3,6 +3,7 @@
 //! Waiters are called without any lock held, by whoever moves the number. What has failed stays failed: the number is frozen then.
 
 use super::failure::Failure;
+use super::planted::{self, Planted};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::BTreeMap;
@@ -80,14 +81,20 @@ impl Watermark {
         if waiting.failure.is_some() || value <= self.value.load(Ordering::Relaxed) {
             return;
         }
-        // Order: release, pairs with `load`.
-        self.value.store(value, Ordering::Release);
+        let late = planted::has(Planted::WakeBeforeMove);
+        if !late {
+            // Order: release, pairs with `load`.
+            self.value.store(value, Ordering::Release);
+        }
         let later = match value.checked_add(1) {
             Some(next) => waiting.waiters.split_off(&(next, 0)),
             None => BTreeMap::new(),
         };
         let reached = std::mem::replace(&mut waiting.waiters, later);
         drop(waiting);
+        if late {
+            self.value.store(value, Ordering::Release);
+        }
         for waiter in reached.into_values() {
             waiter(Ok(value));
         }
