@@ -798,6 +798,8 @@ defmodule Racefree.StoreTest do
       counts = StoreCrash.run(Path.join(tmp_dir, "killed"), cycles, seed)
       assert counts.kills == cycles
       assert counts.lsn >= counts.announced and counts.announced > 0
+      # That all is well means something only if this happened too.
+      assert counts.trims > 0 and counts.removals > 0
       if cycles > 20, do: IO.puts("seed #{seed}: #{inspect(counts)}")
     end
   end
