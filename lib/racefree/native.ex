@@ -70,6 +70,7 @@ defmodule Racefree.Native do
   def store_open_read_only(_dir, _settings), do: not_loaded()
   def store_salvage(_from, _to, _settings), do: not_loaded()
   def store_close(_service, _drain_ms), do: not_loaded()
+  def store_begin_drain(_service), do: not_loaded()
   def store_log(_service, _key), do: not_loaded()
   def store_find(_service, _key), do: not_loaded()
   def store_keys(_service), do: not_loaded()

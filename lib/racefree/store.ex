@@ -108,9 +108,10 @@ defmodule Racefree.Store do
           | {:transaction_open, lsn}
           | :lsn_zero
           | :read_only
+          | :drained
           | down
   @typedoc "Why a log is not to be had."
-  @type no_log :: :not_found | :removed | :key_too_large | :read_only | down
+  @type no_log :: :not_found | :removed | :key_too_large | :read_only | :drained | down
   @typedoc "Why a store did not open."
   @type not_opened ::
           :locked
@@ -146,6 +147,25 @@ defmodule Racefree.Store do
       # Longer than the drain: a supervisor that kills a drain makes a crash of every restart.
       shutdown: Keyword.get(options, :drain_ms, 25_000) + 5_000
     }
+  end
+
+  @doc """
+  Brings everything that was committed to disk and marks a clean stop. The store takes nothing more.
+
+  From the call on, whatever would change the store gets `{:error, :drained}`: appends, commits, aborts, new logs and leases, trims, removals. A transaction that is open is dropped.
+  Reads go on until the owner process stops. Whoever waits for a transaction that will not come gets `{:error, :store_down}` at the end.
+
+  `:ok` says that all of it is on disk; a store that was drained says so again, and a read-only one at once. After `{:error, :timeout}` the store goes on draining: call again to wait
+  on. Nothing undoes a drain; the next start takes appends again. An orderly stop drains by itself, for at most `:drain_ms`, and answers the same meanwhile.
+  """
+  @spec drain(name, timeout) :: :ok | {:error, :timeout | down}
+  def drain(store, timeout \\ 25_000) do
+    timeout = Arguments.timeout!(timeout)
+
+    with {:ok, service} <- service(store),
+         :ok <- Native.store_begin_drain(service),
+         {:ok, _lsn} <- await(service, :drained, timeout),
+         do: :ok
   end
 
   @doc false

@@ -600,6 +600,62 @@ defmodule Racefree.StoreTest do
     end
   end
 
+  describe "a drain" do
+    test "refuses what would change the store, brings the rest to disk, and can be read from",
+         context do
+      %{store: store} = context
+      log = log!(store, :log)
+      lease = lease!(log)
+      :ok = Store.transact(store, 1, [{lease, ["a"]}])
+      {:ok, _} = Log.append(lease, 2, ["open"])
+      parent = self()
+      spawn_link(fn -> send(parent, {:awaited, Store.await_durable(store, 2, :infinity)}) end)
+      assert :ok = Store.drain(store)
+      assert_receive {:awaited, {:error, :store_down}}, 30_000
+
+      for answer <- [
+            Log.append(lease, 2, ["b"]),
+            Store.commit(store, 2),
+            Store.abort(store, 2),
+            Store.transact(store, 2, [{lease, ["b"]}]),
+            Store.log(store, :other),
+            Log.lease(log),
+            Log.trim(log, {1, 0}),
+            Log.begin_remove(log)
+          ],
+          do: assert(answer == {:error, :drained})
+
+      assert payloads(log) == ["a"]
+      assert {:ok, 1} = Store.durable_lsn(store)
+      assert {:ok, 1} = Store.await_durable(store, 1)
+      assert :ok = Store.drain(store, 0)
+      # Not even a kill takes anything back.
+      crash(context)
+      assert {:ok, %{clean: true, lsn: 1}} = Store.recovery(store)
+      assert :ok = Store.transact(store, 2, [{log!(store, :log), ["b"]}])
+    end
+
+    @tag options: [stage_bytes_max: 64_000_000]
+    test "whose time is over goes on, and can be waited for again", %{store: store} do
+      payload = :binary.copy("x", 32_000_000)
+      :ok = Store.transact(store, 1, [{log!(store, :log), [payload]}])
+      assert {:error, :timeout} = Store.drain(store, 0)
+      assert {:error, :drained} = Store.commit(store, 2)
+      assert :ok = Store.drain(store, 60_000)
+      assert Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
+    end
+
+    test "of a store that is read-only is over at once, and of none is an error", context do
+      %{store: store, options: options} = context
+      other = :"#{store}.other"
+      start!(Keyword.merge(options, name: other, read_only: true))
+      assert :ok = Store.drain(other, 0)
+      :ok = stop_supervised(store)
+      assert {:error, :store_down} = Store.drain(store)
+      assert_raise ArgumentError, fn -> Store.drain(other, -1) end
+    end
+  end
+
   describe "removal" do
     test "A12: a key that is made anew shows nothing of its former records, also after a crash",
          context do

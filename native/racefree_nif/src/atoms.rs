@@ -72,6 +72,7 @@ rustler::atoms! {
     corrupt,
     create,
     dead_bytes,
+    drained,
     dropped_bytes,
     dropped_records,
     durable,

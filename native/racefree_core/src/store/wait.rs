@@ -47,12 +47,24 @@ impl<V: Vfs> Store<V> {
     /// Refuses further writes and blocks until all that was committed is durable and marked as a clean stop. The flusher has to run on another thread.
     pub fn drain(&self, timeout: Duration) -> Result<(), DrainError> {
         self.begin_drain();
-        // No sequence gets there: the wait ends when the flusher closes, with the reason.
-        match self.wait(timeout, |waiter| self.await_sequence(Sequence(u64::MAX), waiter)) {
-            Err(WaitError::Failed(failure)) if failure.operation == Operation::ShutDown && !self.shared.stopped() => Ok(()),
+        match self.wait(timeout, |waiter| self.await_drained(waiter)) {
+            Ok(_) => Ok(()),
             Err(WaitError::Failed(failure)) => Err(DrainError::Failed(failure)),
-            Err(WaitError::Timeout) | Ok(_) => Err(DrainError::Timeout),
+            Err(WaitError::Timeout) => Err(DrainError::Timeout),
         }
+    }
+
+    /// Calls `waiter` with the last transaction once a drain is over, or with what keeps it from its end. Begins none.
+    pub fn await_drained(&self, waiter: Waiter) -> WaiterId {
+        let store = self.clone();
+        // No sequence gets there: the wait ends when the flusher closes, with the reason.
+        self.await_sequence(
+            Sequence(u64::MAX),
+            Box::new(move |outcome| match outcome {
+                Err(failure) if failure.operation == Operation::ShutDown && !store.shared.stopped() => waiter(Ok(store.durable_lsn())),
+                other => waiter(other),
+            }),
+        )
     }
 
     fn wait(&self, timeout: Duration, register: impl FnOnce(Waiter) -> WaiterId) -> Result<u64, WaitError> {

@@ -213,6 +213,15 @@ fn store_close(env: Env<'_>, service: ResourceArc<Service>, drain_ms: u64) -> Te
     })
 }
 
+/// Refuses further writes; what was committed goes to the disk, and then `:drained` can be awaited.
+#[rustler::nif]
+fn store_begin_drain(env: Env<'_>, service: ResourceArc<Service>) -> Term<'_> {
+    guarded(env, &service, || {
+        service.store.begin_drain();
+        Ok(ok(env))
+    })
+}
+
 #[rustler::nif]
 fn store_log<'a>(env: Env<'a>, service: ResourceArc<Service>, key: Binary<'a>) -> Term<'a> {
     guarded(env, &service, || Ok(log_answer(env, &service, service.store.log(key.as_slice()))))
@@ -463,7 +472,7 @@ fn store_lsns(env: Env<'_>, service: ResourceArc<Service>) -> Term<'_> {
     guarded(env, &service, || Ok((service.store.visible_lsn(), service.store.durable_lsn()).encode(env)))
 }
 
-/// What to wait for: `{:durable, lsn}`, `{:sequence, number}` or `:ready`. `{:ok, number}`, `{:error, reason}`, or `{:waiting, wait}` and later a message
+/// What to wait for: `{:durable, lsn}`, `{:sequence, number}`, `:ready` or `:drained`. `{:ok, number}`, `{:error, reason}`, or `{:waiting, wait}` and later a message
 /// `{reference, outcome}`.
 #[rustler::nif]
 fn store_await<'a>(env: Env<'a>, service: ResourceArc<Service>, what: Term<'a>, reference: Term<'a>) -> Term<'a> {
@@ -477,6 +486,9 @@ fn store_await<'a>(env: Env<'a>, service: ResourceArc<Service>, what: Term<'a>, 
                 waiting::register(env, store, reference, |waiter| store.await_sequence(Sequence(number), waiter))
             }
             (_, Ok(kind)) if kind == atoms::ready() => waiting::register(env, store, reference, |waiter| store.await_ready(waiter)),
+            // Nothing was taken that would have to get to the disk.
+            (_, Ok(kind)) if kind == atoms::drained() && service.is_read_only() => Ok(Ok(store.durable_lsn())),
+            (_, Ok(kind)) if kind == atoms::drained() => waiting::register(env, store, reference, |waiter| store.await_drained(waiter)),
             _ => return Err(Refusal::Argument),
         };
         Ok(match registered {

@@ -66,12 +66,12 @@ impl Service {
         let life =
             Arc::new(Life { store: Mutex::new(Some(store.clone())), owner, is_ending: AtomicBool::new(false), threads: Mutex::default() });
         let flushing = {
-            let store = store.clone();
-            thread::Builder::new().name("racefree_flush".into()).spawn(move || tell_the_end(&store, owner, || flusher.run()))
+            let (store, life) = (store.clone(), Arc::clone(&life));
+            thread::Builder::new().name("racefree_flush".into()).spawn(move || tell_the_end(&store, &life, || flusher.run()))
         };
         let keeping = {
-            let store = store.clone();
-            thread::Builder::new().name("racefree_keep".into()).spawn(move || tell_the_end(&store, owner, || keeper.run()))
+            let (store, life) = (store.clone(), Arc::clone(&life));
+            thread::Builder::new().name("racefree_keep".into()).spawn(move || tell_the_end(&store, &life, || keeper.run()))
         };
         let mut threads = life.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for spawned in [flushing, keeping] {
@@ -160,10 +160,11 @@ fn await_former(env: Env<'_>, place: &Path) {
 }
 
 /// Runs a thread's work. What stops it other than an orderly end is told to the owner process, which stops as well.
-fn tell_the_end(store: &Store<Disk>, owner: Pid, work: impl FnOnce()) {
+fn tell_the_end(store: &Store<Disk>, life: &Life, work: impl FnOnce()) {
     let outcome = catch_unwind(AssertUnwindSafe(work));
+    let owner = life.owner;
     if outcome.is_err() {
-        store.shut_down();
+        life.end();
         tell(owner, atoms::poisoned(), |env| atoms::thread().encode(env));
     } else if let Some(failure) = store.failure().filter(|failure| failure.operation != Operation::ShutDown) {
         tell(owner, atoms::storage_failed(), move |env| terms::failure(env, &failure));

@@ -234,6 +234,7 @@ pub(crate) fn log_error<'a>(env: Env<'a>, reason: &LogError) -> Term<'a> {
         LogError::Busy => error(env, atoms::busy()),
         LogError::KeyTooLong => error(env, atoms::key_too_large()),
         LogError::ReadOnly => error(env, atoms::read_only()),
+        LogError::Closed => error(env, atoms::drained()),
         LogError::Failed(reason) => error(env, failure(env, reason)),
         _ => error(env, atoms::store_down()),
     }
@@ -253,6 +254,7 @@ pub(crate) fn append_error<'a>(env: Env<'a>, reason: &AppendError) -> Term<'a> {
         AppendError::TransactionOpen { current } => error(env, (atoms::transaction_open(), current)),
         AppendError::LsnZero => error(env, atoms::lsn_zero()),
         AppendError::ReadOnly => error(env, atoms::read_only()),
+        AppendError::Closed => error(env, atoms::drained()),
         AppendError::Failed(reason) => error(env, failure(env, reason)),
         _ => error(env, atoms::store_down()),
     }
