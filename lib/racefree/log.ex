@@ -89,7 +89,7 @@ defmodule Racefree.Log do
       # Nothing was done. What to say of it, or to wait for, takes the store.
       _refused ->
         with {:ok, service} <- Store.service(log.store),
-             do: Store.ready(service, fn -> staged(handle, lsn, records, meta) end)
+             do: Store.ready(log.store, service, fn -> staged(handle, lsn, records, meta) end)
     end
   end
 

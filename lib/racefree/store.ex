@@ -10,6 +10,8 @@ defmodule Racefree.Store do
      "at least so long between two syncs; 0 syncs whenever something waits for it"},
     {:read_only, :boolean, false,
      "open what is on disk now, beside a store that may be writing: no lock, no writes, nothing newer is seen"},
+    {:telemetry, :boolean, true,
+     "whether events go to `:telemetry`, if the host has it, see \"Events\""},
     {:stage_bytes_max, :pos_integer, 16 * 1_048_576,
      "how much may wait to be written before appends answer `{:error, {:busy, ref}}`"},
     {:transaction_bytes_max, :pos_integer, 96 * 1_048_576, "how large a transaction may be"},
@@ -73,6 +75,21 @@ defmodule Racefree.Store do
   `subscribe_durable/1` brings `{Racefree.Store, ref, {:durable, lsn}}` whenever the durable position has moved, and at last, if the store fails, `{Racefree.Store, ref, {:failed, reason}}`.
   `{:error, {:busy, ref}}` is followed by one message `{ref, {:ok, _}}` when there is room, or `{ref, {:error, reason}}`.
 
+  ## Events
+
+  If the host has `:telemetry`, these are executed. Times are microseconds (`_us`), sizes bytes, the others counts.
+
+  | event | measurements | metadata beside `:store` |
+  |---|---|---|
+  | `[:racefree, :store, :opened]`: it started, and recovered what was there | `:duration_us`; `:records`, `:bytes` replayed from write-ahead logs; `:dropped_records`, `:dropped_bytes` that no commit followed | `:dir`, `:read_only`, `:recovery` (the map of `recovery/1`) |
+  | `[:racefree, :store, :busy]`: a call was refused until there is room | `:count`, always 1 | |
+  | `[:racefree, :store, :drained]`: `drain/2` ended well | `:duration_us` of the call | |
+  | `[:racefree, :store, :failed]`: the disk failed or a panic was caught; the owner process stops with the reason | `:count`, always 1 | `:reason` |
+  | `[:racefree, :store, :closed]`: the owner process stops | `:duration_us` of the stop | `:reason` of the stop; `:outcome`: `:ok` if all is on disk, else an error with `:timeout`, `:not_drained` or a reason |
+
+  The owner process executes them; but `:busy` and `:drained` the process that called. Of an owner that is killed nothing is told. What happens all the time (batches, syncs, write-ahead logs
+  that become packs, merges) is no event: poll the figures of `info/1`.
+
   ## Costs
 
   An append copies the payload once, under a lock that is held for the copy. Reading from memory copies small pages and hands out parts of the store's memory for large ones (64 KiB and more):
@@ -80,7 +97,7 @@ defmodule Racefree.Store do
   """
 
   alias Racefree.{Lease, Log, LogRemoval, Native, Options}
-  alias Racefree.Store.Arguments
+  alias Racefree.Store.{Arguments, Events}
 
   @typedoc "The name of a store."
   @type name :: atom
@@ -163,10 +180,16 @@ defmodule Racefree.Store do
     timeout = Arguments.timeout!(timeout)
 
     with {:ok, service} <- service(store),
+         from = System.monotonic_time(),
          :ok <- Native.store_begin_drain(service),
          {:ok, _lsn} <- await(service, :drained, timeout),
-         do: :ok
+         do: Events.execute(store, :drained, %{duration_us: since_us(from)}, %{})
   end
+
+  @doc false
+  # The microseconds since `from`, of the monotonic clock.
+  def since_us(from),
+    do: System.convert_time_unit(System.monotonic_time() - from, :native, :microsecond)
 
   @doc false
   # The native settings in an option map.
@@ -201,7 +224,7 @@ defmodule Racefree.Store do
     encoded = encode(key)
 
     with {:ok, service} <- service(store),
-         {:ok, handle} <- ready(service, fn -> Native.store_log(service, encoded) end),
+         {:ok, handle} <- ready(store, service, fn -> Native.store_log(service, encoded) end),
          do: {:ok, %Log{store: store, key: key, handle: handle}}
   end
 
@@ -237,7 +260,7 @@ defmodule Racefree.Store do
     lsn = Arguments.lsn!(lsn)
 
     with {:ok, service} <- service(store),
-         do: ready(service, fn -> Native.store_commit(service, lsn) end)
+         do: ready(store, service, fn -> Native.store_commit(service, lsn) end)
   end
 
   @doc "Drops what was appended with `lsn`."
@@ -265,7 +288,7 @@ defmodule Racefree.Store do
 
     with {:ok, service} <- service(store),
          {:ok, parts} <- addressed(service, writes, metas) do
-      case ready(service, fn -> dirty_transact(service, lsn, parts) end) do
+      case ready(store, service, fn -> dirty_transact(service, lsn, parts) end) do
         {:error, :twice} -> twice!(writes)
         answer -> answer
       end
@@ -345,15 +368,21 @@ defmodule Racefree.Store do
 
   @doc false
   # Runs an append, and turns `:busy` into the promise of a message.
-  def ready(service, append) do
+  def ready(store, service, append) do
     case append.() do
       {:error, :busy} ->
         ref = make_ref()
 
         case Native.store_await(service, :ready, ref) do
-          {:waiting, _wait} -> {:error, {:busy, ref}}
-          {:ok, _} -> ready(service, append)
-          {:error, _reason} = error -> error
+          {:waiting, _wait} ->
+            Events.execute(store, :busy, %{count: 1}, %{})
+            {:error, {:busy, ref}}
+
+          {:ok, _} ->
+            ready(store, service, append)
+
+          {:error, _reason} = error ->
+            error
         end
 
       {:error, :other_store} ->
