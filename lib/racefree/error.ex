@@ -1,17 +1,34 @@
 defmodule Racefree.Error do
   @moduledoc """
-  What the functions with a `!` raise.
+  What functions of `Racefree.Registry` whose names end in `!` raise, and the streams of `Racefree.Log.stream/3`.
 
-  `reason` is the reason that the function without a `!` returns in `{:error, reason}`; `operation` is the name of that function.
+  `reason` is the reason that the function without a `!`, or `Racefree.Log.read/4`, returns in `{:error, reason}`; `operation` is the name of the function. Of `registry` and `store`
+  that one is set in which it happened. `Exception.message/1` says what the reason means, also of an error that was made by hand:
+
+      iex> Exception.message(%Racefree.Error{operation: :start_link, store: MyApp.Store, reason: :locked})
+      "start_link in MyApp.Store: another store holds the directory"
   """
 
-  defexception [:operation, :registry, :key, :reason]
+  alias Racefree.Store.Words
 
-  @type t :: %__MODULE__{operation: atom, registry: atom, key: term, reason: term}
+  defexception [:operation, :registry, :store, :key, :reason]
+
+  @type t :: %__MODULE__{
+          operation: atom,
+          registry: Racefree.Registry.name() | nil,
+          store: Racefree.Store.name() | nil,
+          key: term,
+          reason: term
+        }
 
   @impl true
-  def message(%__MODULE__{operation: operation, registry: registry, key: key, reason: reason}) do
-    "#{operation} of #{inspect(key)} in #{inspect(registry)}: #{describe(reason)}"
+  def message(%__MODULE__{store: nil} = error) do
+    "#{error.operation} of #{inspect(error.key)} in #{inspect(error.registry)}: #{describe(error.reason)}"
+  end
+
+  def message(%__MODULE__{store: store, reason: reason} = error) do
+    of = if error.key == nil, do: "", else: " of #{inspect(error.key)}"
+    "#{error.operation}#{of} in #{inspect(store)}: #{Words.reason(reason) || inspect(reason)}"
   end
 
   defp describe(:not_found), do: "nobody holds the key"

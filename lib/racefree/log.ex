@@ -204,8 +204,7 @@ defmodule Racefree.Log do
   end
 
   defp fail(log, reason),
-    do:
-      raise(Racefree.Error, operation: :stream, registry: log.store, key: log.key, reason: reason)
+    do: raise(Racefree.Error, operation: :stream, store: log.store, key: log.key, reason: reason)
 
   @doc "The log's meta and the transaction that set it; `nil` if none did."
   @spec meta(t | Reader.t(), level) :: {:ok, {Store.lsn(), binary} | nil} | {:error, unreadable}
