@@ -1,4 +1,6 @@
 defmodule Racefree.Store do
+  @record_bytes_max 64 * 1_048_576
+
   @options [
     {:name, :atom, :required,
      "what the store is called in all functions; the owner process is registered under it too"},
@@ -13,15 +15,17 @@ defmodule Racefree.Store do
     {:telemetry, :boolean, true,
      "whether events go to `:telemetry`, if the host has it, see \"Events\""},
     {:stage_bytes_max, :pos_integer, 16 * 1_048_576,
-     "how much may wait to be written before appends answer `{:error, {:busy, ref}}`"},
-    {:transaction_bytes_max, :pos_integer, 96 * 1_048_576, "how large a transaction may be"},
+     "how much may wait to be written before appends answer `{:error, {:busy, ref}}`; at least 256"},
+    {:transaction_bytes_max, :pos_integer, 96 * 1_048_576,
+     "how large a transaction may be; at least `:record_bytes_max`"},
     {:memory_bytes_max, :pos_integer, 512 * 1_048_576,
-     "how much memory records may take before they are in pack files; at least three times a transaction and a write-ahead log"},
+     "how much memory records may take before they are in pack files; at least three times `:transaction_bytes_max` and `:wal_bytes_max` together, so who raises these raises this"},
     {:wal_bytes_max, :pos_integer, 64 * 1_048_576,
-     "how long a write-ahead log grows before its records move to a pack file"},
+     "how long a write-ahead log grows before its records move to a pack file; 4 KiB to 1 TiB"},
     {:block_bytes_max, :pos_integer, 128 * 1024,
-     "how much memory is taken at once for a busy log"},
-    {:record_bytes_max, :pos_integer, 64 * 1_048_576, "how large a record may be"}
+     "how much memory is taken at once for a busy log; 256 bytes to 16 MiB"},
+    {:record_bytes_max, :pos_integer, nil,
+     "how large a record may be; 1 byte to 64 MiB. Where it is not given it is 64 MiB, or `:transaction_bytes_max` if that is less"}
   ]
 
   @moduledoc """
@@ -136,7 +140,8 @@ defmodule Racefree.Store do
           | {:unknown_version, file :: String.t(), non_neg_integer}
           | {:missing, file :: String.t()}
           | {:foreign, file :: String.t()}
-          | {:option_out_of_bounds, String.t()}
+          | {:option_out_of_bounds, option :: atom, value :: non_neg_integer,
+             {:at_least | :at_most, bound :: non_neg_integer, follows_from :: [option :: atom]}}
           | storage_failed
 
   ## The owner process
@@ -194,10 +199,17 @@ defmodule Racefree.Store do
   @doc false
   # The native settings in an option map.
   def settings(options) do
-    {{options.stage_bytes_max, options.transaction_bytes_max, options.memory_bytes_max},
-     {options.wal_bytes_max, options.block_bytes_max, options.record_bytes_max},
-     options.sync_interval_ms}
+    record_bytes_max =
+      options.record_bytes_max || min(@record_bytes_max, options.transaction_bytes_max)
+
+    {{number(options.stage_bytes_max), number(options.transaction_bytes_max),
+      number(options.memory_bytes_max)},
+     {number(options.wal_bytes_max), number(options.block_bytes_max), number(record_bytes_max)},
+     number(options.sync_interval_ms)}
   end
+
+  # Larger ones are as good as none.
+  defp number(integer), do: min(integer, 0xFFFF_FFFF_FFFF_FFFF)
 
   @doc false
   # The settings of a store for which nothing was said.

@@ -829,6 +829,45 @@ defmodule Racefree.StoreTest do
       assert reason == :enotdir
     end
 
+    test "an option out of bounds is refused with its value and its bound", %{options: options} do
+      Process.flag(:trap_exit, true)
+      options = Keyword.take(options, [:name, :dir]) |> Keyword.update!(:name, &:"#{&1}.other")
+      refused = fn option -> Store.start_link([option | options]) end
+
+      say = fn {:error, reason} ->
+        Exception.message(%Racefree.Error{store: S, reason: reason})
+      end
+
+      bound = {:at_least, 3 * (96 + 256) * 1_048_576, [:transaction_bytes_max, :wal_bytes_max]}
+      answer = refused.({:wal_bytes_max, 256 * 1_048_576})
+      assert answer == {:error, {:option_out_of_bounds, :memory_bytes_max, 536_870_912, bound}}
+
+      assert say.(answer) =~
+               "option :memory_bytes_max is 536870912, and must be at least 1107296256, three times :transaction_bytes_max and :wal_bytes_max together"
+
+      assert {:error, {:option_out_of_bounds, :stage_bytes_max, 1, {:at_least, 256, []}}} =
+               refused.({:stage_bytes_max, 1})
+
+      answer = refused.({:record_bytes_max, Bitwise.bsl(1, 70)})
+      assert say.(answer) =~ "option :record_bytes_max is #{@last}, and must be at most 67108864"
+
+      answer =
+        Store.start_link([record_bytes_max: 2_000, transaction_bytes_max: 1_000] ++ options)
+
+      assert say.(answer) =~ "must be at least 2000, which is :record_bytes_max"
+    end
+
+    @tag options: [transaction_bytes_max: 1_000_000]
+    test "records may be as large as a transaction where nothing else is said", %{store: store} do
+      log = log!(store, :log)
+      payload = :binary.copy("x", 1_000_000)
+
+      assert {:error, {:record_too_large, 0}} =
+               Store.transact(store, 1, [{log, [["x", payload]]}])
+
+      assert :ok = Store.transact(store, 1, [{log, [payload]}])
+    end
+
     test "keys are terms", %{store: store} do
       keys = [:a, "b", {:c, 1}, 1, 1.0, %{d: [1]}, nil, 'text']
 

@@ -15,6 +15,12 @@ defmodule Racefree.Store.Words do
   end
 
   def reason({:storage_failed, {step, cause}}), do: "#{step(step)}: #{cause(cause)}"
+
+  def reason({:option_out_of_bounds, name, value, {kind, bound, from}}) do
+    kind = if kind == :at_least, do: "at least", else: "at most"
+    "option #{inspect(name)} is #{value}, and must be #{kind} #{bound}#{because(name, from)}"
+  end
+
   def reason(:store_down), do: "the store is not running"
   def reason(:poisoned), do: "the store has stopped: a panic was caught in it"
   def reason({:poisoned, _place}), do: reason(:poisoned)
@@ -47,6 +53,13 @@ defmodule Racefree.Store.Words do
   def reason(:lsn_zero), do: "0 stands for no transaction"
   def reason(:timeout), do: "it was not done in time"
   def reason(_other), do: nil
+
+  defp because(_name, []), do: ""
+
+  defp because(:memory_bytes_max, [a, b]),
+    do: ", three times #{inspect(a)} and #{inspect(b)} together"
+
+  defp because(_name, from), do: ", which is #{Enum.map_join(from, ", ", &inspect/1)}"
 
   defp step(:open), do: "a file could not be opened"
   defp step(:read), do: "a file could not be read"

@@ -63,6 +63,8 @@ rustler::atoms! {
     lost_packs,
     store_module = "Elixir.Racefree.Store",
     already,
+    at_least,
+    at_most,
     batches,
     busy,
     bytes,

@@ -2,6 +2,7 @@
 //!
 //! The first background error is sticky: it is kept, everything that would have to promise durability afterwards gets it, and reads go on.
 
+use super::options::OutOfBounds;
 use std::io;
 
 /// Which step failed.
@@ -85,6 +86,6 @@ pub enum OpenError {
     Missing { file: String },
     #[error("{file} belongs to another store")]
     Foreign { file: String },
-    #[error("option {0} is out of bounds")]
-    Option(&'static str),
+    #[error(transparent)]
+    Option(OutOfBounds),
 }

@@ -43,7 +43,7 @@ pub use handle::{
 pub use info::Info;
 pub use keep::Keeper;
 pub use open::Opened;
-pub use options::{Clock, Options, SyncPolicy};
+pub use options::{Bound, Clock, Options, OutOfBounds, SyncPolicy};
 pub use position::{LogId, Lsn, Offset, Sequence};
 pub use read::{Level, Next, Page, ReadError, ReadLimit, ReadRange, Records, Run, Source};
 pub use recovery::{RecoveryReport, TornTail};

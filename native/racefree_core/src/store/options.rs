@@ -1,5 +1,6 @@
 //! The limits of a store, with their defaults and bounds, and the clock it measures latencies with.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// When the write-ahead log is synced.
@@ -56,27 +57,60 @@ impl Default for Options {
     }
 }
 
+/// An option that is out of its bounds, and the bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("option {name} is {value}, and its bound is {bound:?}")]
+pub struct OutOfBounds {
+    pub name: &'static str,
+    pub value: u64,
+    pub bound: Bound,
+    /// The options that the bound follows from; none for one that is fixed.
+    pub from: &'static [&'static str],
+}
+
+/// A bound, itself allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    AtLeast(u64),
+    AtMost(u64),
+}
+
 impl Options {
-    /// The name of the first option out of bounds.
-    pub(super) fn check(&self) -> Result<(), &'static str> {
-        let within = [
-            ("record_bytes_max", self.record_bytes_max >= 1 && self.record_bytes_max <= RECORD_BYTES_LIMIT),
-            ("block_bytes_max", self.block_bytes_max >= 256 && self.block_bytes_max <= 16 * MIB),
-            ("batch_bytes_max", self.batch_bytes_max >= 256 && self.batch_bytes_max <= 1024 * MIB),
-            ("stage_bytes_max", self.stage_bytes_max >= 256),
-            ("transaction_bytes_max", self.transaction_bytes_max >= self.record_bytes_max),
-            ("wal_bytes_max", self.wal_bytes_max >= 4096 && self.wal_bytes_max <= 1 << 40),
-            ("memory_bytes_max", self.memory_reaches()),
-            ("merge_fan_in", (2..=64).contains(&self.merge_fan_in)),
+    /// The first option that is out of bounds.
+    pub(super) fn check(&self) -> Result<(), OutOfBounds> {
+        let fixed = [
+            ("record_bytes_max", self.record_bytes_max as u64, 1..=RECORD_BYTES_LIMIT as u64),
+            ("block_bytes_max", self.block_bytes_max as u64, 256..=16 * MIB as u64),
+            ("stage_bytes_max", self.stage_bytes_max as u64, 256..=u64::MAX),
+            ("batch_bytes_max", self.batch_bytes_max as u64, 256..=1024 * MIB as u64),
+            ("wal_bytes_max", self.wal_bytes_max, 4096..=1 << 40),
+            ("merge_fan_in", self.merge_fan_in as u64, 2..=64),
         ];
-        within.iter().find(|(_, fits)| !fits).map_or(Ok(()), |(name, _)| Err(*name))
+        for (name, value, range) in fixed {
+            within(name, value, range, &[])?;
+        }
+        let record = self.record_bytes_max as u64;
+        within("transaction_bytes_max", self.transaction_bytes_max as u64, record..=u64::MAX, &["record_bytes_max"])?;
+        let from = &["transaction_bytes_max", "wal_bytes_max"];
+        within("memory_bytes_max", self.memory_bytes_max as u64, self.memory_least()..=u64::MAX, from)
     }
 
     /// Memory must hold an open transaction and a full write-ahead log, each in blocks that may be partly empty; else `Busy` could last for ever.
-    fn memory_reaches(&self) -> bool {
-        let log = usize::try_from(self.wal_bytes_max).unwrap_or(usize::MAX);
-        self.transaction_bytes_max.saturating_add(log).saturating_mul(3) <= self.memory_bytes_max
+    fn memory_least(&self) -> u64 {
+        (self.transaction_bytes_max as u64).saturating_add(self.wal_bytes_max).saturating_mul(3)
     }
+}
+
+fn within(name: &'static str, value: u64, range: RangeInclusive<u64>, from: &'static [&'static str]) -> Result<(), OutOfBounds> {
+    let (least, most) = range.into_inner();
+    let bound = if value < least {
+        Bound::AtLeast(least)
+    } else if value > most {
+        Bound::AtMost(most)
+    } else {
+        return Ok(());
+    };
+    Err(OutOfBounds { name, value, bound, from })
 }
 
 /// No record is longer, whatever the options.

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 
 use racefree_core::store::{
-    AppendError, CommitError, Defect, Failure, Info, Level, LogError, Next, Offset, OpenError, Operation, Page, ReadError, ReadLimit,
-    Record, Records, RecoveryReport, SalvageReport, VerifyReport,
+    AppendError, Bound, CommitError, Defect, Failure, Info, Level, LogError, Next, Offset, OpenError, Operation, OutOfBounds, Page,
+    ReadError, ReadLimit, Record, Records, RecoveryReport, SalvageReport, VerifyReport,
 };
 use rustler::types::list::ListIterator;
 use rustler::{Atom, Binary, Encoder, Env, NewBinary, Resource, ResourceArc, Term};
@@ -221,9 +221,21 @@ pub(crate) fn open_error<'a>(env: Env<'a>, reason: &OpenError) -> Term<'a> {
         OpenError::UnknownVersion { file, version } => error(env, (atoms::unknown_version(), file, version)),
         OpenError::Missing { file } => error(env, (atoms::missing(), file)),
         OpenError::Foreign { file } => error(env, (atoms::foreign(), file)),
-        OpenError::Option(name) => error(env, (atoms::option_out_of_bounds(), name)),
+        OpenError::Option(option) => error(env, out_of_bounds(env, option)),
         _ => error(env, atoms::unknown()),
     }
+}
+
+/// `{:option_out_of_bounds, name, value, {:at_least | :at_most, bound, options that it follows from}}`.
+fn out_of_bounds<'a>(env: Env<'a>, option: &OutOfBounds) -> Term<'a> {
+    // The core's names are short enough for atoms.
+    let name = |name: &&str| Atom::from_str(env, name).unwrap_or_else(|_| atoms::unknown());
+    let (kind, bound) = match option.bound {
+        Bound::AtLeast(bound) => (atoms::at_least(), bound),
+        Bound::AtMost(bound) => (atoms::at_most(), bound),
+    };
+    let from: Vec<Atom> = option.from.iter().map(name).collect();
+    (atoms::option_out_of_bounds(), name(&option.name), option.value, (kind, bound, from)).encode(env)
 }
 
 pub(crate) fn log_error<'a>(env: Env<'a>, reason: &LogError) -> Term<'a> {

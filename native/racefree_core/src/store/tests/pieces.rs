@@ -122,12 +122,21 @@ fn a_batch_comes_back_at_its_place_and_nowhere_else() {
 }
 
 #[test]
-fn options_out_of_bounds_are_refused_by_name() {
+fn options_out_of_bounds_are_refused_by_name_value_and_bound() {
+    let fixed = |name, value, bound| Err(OutOfBounds { name, value, bound, from: &[] });
     assert_eq!(Options::default().check(), Ok(()));
-    assert_eq!(Options { merge_fan_in: 1, ..small() }.check(), Err("merge_fan_in"));
-    assert_eq!(Options { record_bytes_max: 65 << 20, ..Options::default() }.check(), Err("record_bytes_max"));
+    assert_eq!(Options { merge_fan_in: 1, ..small() }.check(), fixed("merge_fan_in", 1, Bound::AtLeast(2)));
+    let large = Options { record_bytes_max: 65 << 20, ..Options::default() };
+    assert_eq!(large.check(), fixed("record_bytes_max", 65 << 20, Bound::AtMost(64 << 20)));
+    let narrow = Options { transaction_bytes_max: 1_000_000, ..Options::default() };
+    let bound = Bound::AtLeast(64 << 20);
+    assert_eq!(narrow.check(), Err(OutOfBounds { name: "transaction_bytes_max", value: 1_000_000, bound, from: &["record_bytes_max"] }));
     // A transaction and a full log that do not fit into memory could be refused as busy for ever.
-    assert_eq!(Options { memory_bytes_max: 100 * 1024, ..small() }.check(), Err("memory_bytes_max"));
+    let long = Options { wal_bytes_max: 256 << 20, ..Options::default() };
+    let (bound, from) = (Bound::AtLeast(3 * (96 + 256) << 20), &["transaction_bytes_max", "wal_bytes_max"]);
+    assert_eq!(long.check(), Err(OutOfBounds { name: "memory_bytes_max", value: 512 << 20, bound, from }));
+    let least = usize::try_from(3 * (96 + 256) << 20).unwrap();
+    assert_eq!(Options { memory_bytes_max: least, ..long }.check(), Ok(()));
 }
 
 #[test]
