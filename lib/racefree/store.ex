@@ -112,7 +112,7 @@ defmodule Racefree.Store do
   @type address :: Log.t() | Lease.t() | key
   @typedoc "A payload, or a payload with its own place in the log within the transaction."
   @type payload :: iodata | {op :: non_neg_integer, iodata}
-  @typedoc "What stopped the store: the step, and the error as `:file` names it or the system's number."
+  @typedoc "What stopped the store: the step, and the error by its name as `:file` gives it, or by the system's number if it is a rare one."
   @type storage_failed :: {:storage_failed, {atom, atom | integer}}
   @typedoc "The store is not started, has stopped, or its disk failed."
   @type down :: :store_down | :poisoned | storage_failed

@@ -827,6 +827,20 @@ defmodule Racefree.StoreTest do
                )
 
       assert reason == :enotdir
+
+      looped = Path.join(tmp_dir, "loop")
+      File.ln_s!(looped, looped)
+
+      for {dir, name} <- [
+            {Path.join(tmp_dir, String.duplicate("x", 300)), :enametoolong},
+            {Path.join(looped, "store"), :eloop},
+            {Path.join(tmp_dir, "a\0b"), :einval}
+          ] do
+        assert {:error, {:storage_failed, {:create, ^name}}} =
+                 Store.start_link(name: :"#{__MODULE__}.#{name}", dir: dir)
+
+        refute name |> :file.format_error() |> to_string() =~ "unknown"
+      end
     end
 
     test "an option out of bounds is refused with its value and its bound", %{options: options} do

@@ -21,6 +21,7 @@ mod options;
 mod pack;
 pub mod planted;
 mod position;
+mod posix;
 mod read;
 mod recovery;
 mod salvage;

@@ -1,7 +1,5 @@
 //! Offsets, records, pages and errors as terms.
 
-use std::io::ErrorKind;
-
 use racefree_core::store::{
     AppendError, Bound, CommitError, Defect, Failure, Info, Level, LogError, Next, Offset, OpenError, Operation, OutOfBounds, Page,
     ReadError, ReadLimit, Record, Records, RecoveryReport, SalvageReport, VerifyReport,
@@ -189,19 +187,11 @@ pub(crate) fn failure<'a>(env: Env<'a>, failure: &Failure) -> Term<'a> {
     (atoms::storage_failed(), (operation, posix(env, failure))).encode(env)
 }
 
-/// The name that `:file` gives the error, where it has one; else the system's number.
+/// The name that `:file` gives the error; else the system's number.
 fn posix<'a>(env: Env<'a>, failure: &Failure) -> Term<'a> {
-    let name = match failure.kind {
-        ErrorKind::NotFound => atoms::enoent(),
-        ErrorKind::PermissionDenied => atoms::eacces(),
-        ErrorKind::StorageFull => atoms::enospc(),
-        ErrorKind::QuotaExceeded => atoms::edquot(),
-        ErrorKind::ReadOnlyFilesystem => atoms::erofs(),
-        ErrorKind::NotADirectory => atoms::enotdir(),
-        ErrorKind::FileTooLarge => atoms::efbig(),
-        _ => return failure.os_code.map_or_else(|| atoms::eio().to_term(env), |code| code.encode(env)),
-    };
-    name.to_term(env)
+    // The core's names are short enough for atoms.
+    let name = failure.posix_name().and_then(|name| Atom::from_str(env, name).ok());
+    name.map_or_else(|| failure.os_code.map_or_else(|| atoms::unknown().to_term(env), |code| code.encode(env)), |name| name.to_term(env))
 }
 
 fn defect(defect: Defect) -> Atom {

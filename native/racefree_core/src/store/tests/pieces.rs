@@ -133,9 +133,9 @@ fn options_out_of_bounds_are_refused_by_name_value_and_bound() {
     assert_eq!(narrow.check(), Err(OutOfBounds { name: "transaction_bytes_max", value: 1_000_000, bound, from: &["record_bytes_max"] }));
     // A transaction and a full log that do not fit into memory could be refused as busy for ever.
     let long = Options { wal_bytes_max: 256 << 20, ..Options::default() };
-    let (bound, from) = (Bound::AtLeast(3 * (96 + 256) << 20), &["transaction_bytes_max", "wal_bytes_max"]);
+    let (bound, from) = (Bound::AtLeast((3 * (96 + 256)) << 20), &["transaction_bytes_max", "wal_bytes_max"]);
     assert_eq!(long.check(), Err(OutOfBounds { name: "memory_bytes_max", value: 512 << 20, bound, from }));
-    let least = usize::try_from(3 * (96 + 256) << 20).unwrap();
+    let least = usize::try_from((3 * (96 + 256)) << 20).unwrap();
     assert_eq!(Options { memory_bytes_max: least, ..long }.check(), Ok(()));
 }
 
