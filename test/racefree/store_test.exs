@@ -793,6 +793,46 @@ defmodule Racefree.StoreTest do
       GenServer.stop(owner)
     end
 
+    test "a store that is only read ends with its owner like any other", context do
+      %{store: store, options: options} = context
+      :ok = Store.transact(store, 1, [{log!(store, :log), ["a"]}])
+      {:ok, 1} = Store.await_durable(store, 1)
+      parent = self()
+
+      for {end_it, name} <- [
+            {&stop_supervised(&1[:name]), :"#{store}.stopped"},
+            {&Process.exit(Process.whereis(&1[:name]), :kill), :"#{store}.killed"}
+          ] do
+        seen = Keyword.merge(options, name: name, read_only: true)
+        owner = start!(seen)
+        {:ok, log} = Store.find(name, :log)
+        {:ok, reader} = Log.reader(log)
+        assert payloads(log) == ["a"]
+        {:ok, {_ref, _} = following} = Store.subscribe_durable(name)
+
+        spawn_link(fn ->
+          send(parent, :waits)
+          send(parent, {:awaited, Store.await_durable(name, 9, :infinity)})
+        end)
+
+        assert_receive :waits
+        ref = Process.monitor(owner)
+        end_it.(seen)
+        assert_receive {:DOWN, ^ref, :process, ^owner, _reason}
+        assert_receive {:awaited, {:error, :store_down}}, 30_000
+        # The machine tells the store of a death in its own time.
+        assert {:error, :store_down} =
+                 until(fn -> Log.read(log, {0, 0}) end, {:error, :store_down})
+
+        assert {:ok, [{{1, 0}, "a"}], :done} = Log.read(reader, {0, 0})
+        :ok = Store.unsubscribe_durable(following)
+      end
+    end
+
+    defp until(call, answer) do
+      with other when other != answer <- call.(), do: until(call, answer)
+    end
+
     @tag options: [stage_bytes_max: 64_000_000]
     test "a store whose owner was killed while it closed is opened again, and not locked", %{
       options: options,

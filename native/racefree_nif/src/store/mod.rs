@@ -164,7 +164,7 @@ fn store_open<'a>(env: Env<'a>, dir: &str, settings: Term<'a>) -> Term<'a> {
 fn store_open_read_only<'a>(env: Env<'a>, dir: &str, settings: Term<'a>) -> Term<'a> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let options = options(settings)?;
-        Ok(match Service::open_read_only(Path::new(dir), options) {
+        Ok(match Service::open_read_only(env, Path::new(dir), options) {
             Ok((service, report)) => (atoms::ok(), service, terms::recovery(env, &report)).encode(env),
             Err(reason) => terms::open_error(env, &reason),
         })
@@ -199,6 +199,7 @@ fn first_answer<'a>(env: Env<'a>, opened: std::thread::Result<Answer<'a>>) -> Te
 fn store_close(env: Env<'_>, service: ResourceArc<Service>, drain_ms: u64) -> Term<'_> {
     guarded_to_the_end(env, &service, || {
         if service.is_read_only() {
+            service.end();
             return Ok(ok(env));
         }
         let drained = if drain_ms == 0 { Err(DrainError::Timeout) } else { service.store.drain(Duration::from_millis(drain_ms)) };

@@ -25,7 +25,8 @@ static LIVES: LazyLock<Mutex<HashMap<PathBuf, Arc<Life>>>> = LazyLock::new(Mutex
 /// An open store; what `Racefree.Store` and all handles below it hold.
 pub(crate) struct Service {
     pub(crate) store: Store<Disk>,
-    life: Option<Arc<Life>>,
+    life: Arc<Life>,
+    is_read_only: bool,
 }
 
 /// What must end before the directory can be opened again.
@@ -33,6 +34,7 @@ struct Life {
     store: Mutex<Option<Store<Disk>>>,
     owner: Pid,
     is_ending: AtomicBool,
+    /// Those that write; a store that is only read has none.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -63,8 +65,7 @@ impl Service {
         let Opened { store, flusher, keeper, report } = Store::open(Disk, dir, options, Box::new(MonotonicClock::default()))?;
         let place = dir.canonicalize().map_err(|error| failed(Operation::Open, &error))?;
         let owner = Pid::from(env.pid());
-        let life =
-            Arc::new(Life { store: Mutex::new(Some(store.clone())), owner, is_ending: AtomicBool::new(false), threads: Mutex::default() });
+        let life = Life::begin(&store, owner);
         let flushing = {
             let (store, life) = (store.clone(), Arc::clone(&life));
             thread::Builder::new().name("racefree_flush".into()).spawn(move || tell_the_end(&store, &life, || flusher.run()))
@@ -85,47 +86,54 @@ impl Service {
         }
         drop(threads);
         LIVES.lock().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&life));
-        let service = ResourceArc::new(Self { store, life: Some(life) });
-        // The owner is the calling process, so it lives and the monitor succeeds.
-        env.monitor(&service, &env.pid());
-        Ok((service, report))
+        Ok((Self { store, life, is_read_only: false }.watch(env), report))
     }
 
-    /// Opens what is on disk, for reading alone.
-    pub(crate) fn open_read_only(dir: &Path, options: Options) -> Result<(ResourceArc<Self>, RecoveryReport), OpenError> {
+    /// Opens what is on disk, for reading alone, for the calling process.
+    pub(crate) fn open_read_only(env: Env<'_>, dir: &Path, options: Options) -> Result<(ResourceArc<Self>, RecoveryReport), OpenError> {
         let (store, report) = Store::open_read_only(Disk, dir, options)?;
-        Ok((ResourceArc::new(Self { store, life: None }), report))
+        let life = Life::begin(&store, Pid::from(env.pid()));
+        Ok((Self { store, life, is_read_only: true }.watch(env), report))
+    }
+
+    /// Has the store end with the calling process, its owner.
+    fn watch(self, env: Env<'_>) -> ResourceArc<Self> {
+        let service = ResourceArc::new(self);
+        // The owner is the calling process, so it lives and the monitor succeeds.
+        env.monitor(&service, &env.pid());
+        service
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.life.as_ref().is_some_and(|life| life.is_ending.load(Ordering::Acquire))
+        self.life.is_ending.load(Ordering::Acquire)
     }
 
     /// Whether the owner process is dead, of which the machine may not have told yet.
     pub(crate) fn is_orphan(&self, env: Env<'_>) -> bool {
-        self.life.as_ref().is_some_and(|life| !life.owner.local().is_alive(env))
+        !self.life.owner.local().is_alive(env)
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
-        self.life.is_none()
+        self.is_read_only
     }
 
     /// Stops the store without a drain. Does not wait.
     pub(crate) fn end(&self) {
-        if let Some(life) = &self.life {
-            life.end();
-        }
+        self.life.end();
     }
 
     /// Waits for the threads of a store that was drained or ended: they finish the step they are in.
     pub(crate) fn await_end(&self) {
-        if let Some(life) = &self.life {
-            life.await_end();
-        }
+        self.life.await_end();
     }
 }
 
 impl Life {
+    fn begin(store: &Store<Disk>, owner: Pid) -> Arc<Self> {
+        let store = Mutex::new(Some(store.clone()));
+        Arc::new(Self { store, owner, is_ending: AtomicBool::new(false), threads: Mutex::default() })
+    }
+
     fn end(&self) {
         self.is_ending.store(true, Ordering::Release);
         if let Some(store) = self.store.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -180,8 +188,6 @@ impl Service {
     /// A call panicked: the store ends, and its owner is told.
     pub(crate) fn poison(&self) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.end()));
-        if let Some(life) = &self.life {
-            tell(life.owner, atoms::poisoned(), |env| atoms::call().encode(env));
-        }
+        tell(self.life.owner, atoms::poisoned(), |env| atoms::call().encode(env));
     }
 }
