@@ -540,8 +540,15 @@ defmodule Racefree.Store do
   ## Looking after it
 
   @doc """
-  Figures: `:logs`, `:visible_lsn`, `:durable_lsn`, `:open_transaction`; in bytes `:pending_bytes`, `:memory_bytes`, `:pinned_bytes` (memory that only readers hold), `:wal_bytes`,
-  `:pack_bytes`, `:dead_bytes`; `:pack_files`, `:batches`, `:syncs`; in microseconds `:sync_last_us`, `:sync_max_us`, `:sync_total_us`; `:failure`.
+  Figures of the store, each right at some moment of the call.
+
+    * `:logs`, `:visible_lsn`, `:durable_lsn`, `:open_transaction` (`nil` if none is)
+    * in bytes, of what is not in pack files: `:pending_bytes` (to be written), `:memory_bytes`, `:pinned_bytes` (memory that only readers hold), `:wal_bytes`
+    * of pack files: `:pack_files`, and in bytes `:pack_bytes` and `:dead_bytes` (trimmed or removed, given back by later merges)
+    * since the start: `:batches`, `:syncs`, and in microseconds `:sync_last_us`, `:sync_max_us`, `:sync_total_us`
+    * `:merging_stopped`: a merge met a damaged pack file. Until the next start no more are merged, so their number grows and dead bytes stay; reads go on, but for those that need the
+      damaged place. `verify/1` finds it
+    * `:failure`: what stopped the store, `nil` if nothing did
   """
   @spec info(name) :: {:ok, map} | {:error, down}
   def info(store) do

@@ -656,6 +656,48 @@ defmodule Racefree.StoreTest do
     end
   end
 
+  describe "figures" do
+    @tag options: @small
+    test "tell that merging has stopped at a damaged pack file, which verify names", context do
+      %{store: store, options: options} = context
+      log = log!(store, :log)
+      assert {:ok, %{merging_stopped: false}} = Store.info(store)
+      # Too little for packs to be merged before one is damaged.
+      write_until(store, log, 1, &(&1 > 12))
+      pack = await_pack(store, options)
+      {:ok, file} = File.open(pack, [:read, :write, :binary])
+      {:ok, <<byte>>} = :file.pread(file, 1_000, 1)
+      :ok = :file.pwrite(file, 1_000, <<Bitwise.bxor(byte, 1)>>)
+      File.close(file)
+      stopped? = fn _lsn -> match?({:ok, %{merging_stopped: true}}, Store.info(store)) end
+      write_until(store, log, 13, stopped?)
+      {:ok, %{problems: [{name, _offset, :checksum}]}} = Store.verify(store)
+      assert name == Path.basename(pack)
+    end
+
+    # The manifest names the file only after it stands there.
+    defp await_pack(store, options) do
+      case Store.info(store) do
+        {:ok, %{pack_files: 0}} -> await_pack(store, options)
+        {:ok, _info} -> options[:dir] |> Path.join("*.pack") |> Path.wildcard() |> hd()
+      end
+    end
+
+    defp write_until(store, log, lsn, over?) do
+      case not over?.(lsn) and Store.transact(store, lsn, [{log, [:binary.copy("x", 30_000)]}]) do
+        false ->
+          :ok
+
+        :ok ->
+          write_until(store, log, lsn + 1, over?)
+
+        {:error, {:busy, ref}} ->
+          assert_receive {^ref, {:ok, _}}, 60_000
+          write_until(store, log, lsn, over?)
+      end
+    end
+  end
+
   describe "removal" do
     test "A12: a key that is made anew shows nothing of its former records, also after a crash",
          context do

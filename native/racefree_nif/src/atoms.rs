@@ -95,6 +95,7 @@ rustler::atoms! {
     lsn_zero,
     meaning,
     memory_bytes,
+    merging_stopped,
     meta_too_large,
     missing,
     not_open,

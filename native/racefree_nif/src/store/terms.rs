@@ -322,6 +322,7 @@ pub(crate) fn info<'a>(env: Env<'a>, info: &Info) -> Term<'a> {
             (atoms::pack_files(), info.pack_files.encode(env)),
             (atoms::pack_bytes(), info.pack_bytes.encode(env)),
             (atoms::dead_bytes(), info.dead_bytes.encode(env)),
+            (atoms::merging_stopped(), info.merging_stopped.encode(env)),
             (atoms::batches(), info.batches.encode(env)),
             (atoms::syncs(), info.syncs.encode(env)),
             (atoms::sync_last_us(), micros(info.sync_last)),
