@@ -28,6 +28,10 @@ defmodule Racefree.Store do
      "how large a record may be; 1 byte to 64 MiB. Where it is not given it is 64 MiB, or `:transaction_bytes_max` if that is less"}
   ]
 
+  @inspect_options [
+    {:count, :boolean, false, "whether to count the records of each log, which reads all of them"}
+  ]
+
   @moduledoc """
   Many append-only logs over one write-ahead log.
 
@@ -101,7 +105,7 @@ defmodule Racefree.Store do
   """
 
   alias Racefree.{Lease, Log, LogRemoval, Native, Options}
-  alias Racefree.Store.{Arguments, Events}
+  alias Racefree.Store.{Arguments, Directory, Events}
 
   @typedoc "The name of a store."
   @type name :: atom
@@ -149,7 +153,7 @@ defmodule Racefree.Store do
   @doc """
   Starts a store: recovers what is in the directory, and goes on from there.
 
-  It does not start with `{:error, reason}` of `t:not_opened/0`; `mix racefree.store` tells more of a damaged one.
+  It does not start with `{:error, reason}` of `t:not_opened/0`; `mix racefree.store`, or in a release `inspect_dir/2` and `verify_dir/1`, tell more of a damaged one.
 
   #{Options.docs(@options)}
   """
@@ -568,11 +572,57 @@ defmodule Racefree.Store do
     ArgumentError -> {:error, :store_down}
   end
 
-  @doc "Reads every byte that logs refer to. `:problems` lists damage: file, offset, kind."
+  @doc "Reads every byte that logs refer to. `:problems` lists damage: file, offset, kind. `:files`, `:records` and `:bytes` say how much was read."
   @spec verify(name) :: {:ok, map} | {:error, down}
   def verify(store) do
     with {:ok, service} <- service(store), do: Native.store_verify(service)
   end
+
+  ## Directories
+
+  # These take a directory and no name: what people look at when a store does not start. `mix racefree.store` says the same in words.
+
+  @doc """
+  What is in the directory of a store. Nothing is written, and the store may be running; what it has not written yet is not seen.
+
+  A release has no Mix, so there it is called like this:
+
+      bin/my_app eval 'IO.inspect(Racefree.Store.inspect_dir("/var/lib/my_app/store"))'
+
+  Gives `:recovery`, what a start would find (as `recovery/1`); `:info` (as `info/1`); `:keys`, sorted; and `:logs`, `nil` or a map for each log: `:key`, `:trimmed`, and `:records` and
+  `:last`, or `:unreadable`. `{:error, reason}` says why the store does not open; `Racefree.Error` puts it in words.
+
+  #{Options.docs(@inspect_options)}
+  """
+  @spec inspect_dir(Path.t(), count: boolean) :: {:ok, map} | {:error, not_opened}
+  def inspect_dir(dir, options \\ []) do
+    Directory.inspect_dir(dir, Options.check!(options, @inspect_options).count)
+  end
+
+  @doc """
+  Reads every byte that counts in the directory of a store, as `verify/1` does with one that runs. Nothing is written.
+
+      bin/my_app eval 'IO.inspect(Racefree.Store.verify_dir("/var/lib/my_app/store"), limit: :infinity)'
+
+  Damage that keeps the store from opening is the `{:error, reason}`, and the one place that is named then: nothing is said of the rest.
+  """
+  @spec verify_dir(Path.t()) :: {:ok, map} | {:error, not_opened}
+  def verify_dir(dir), do: Directory.verify_dir(dir)
+
+  @doc """
+  Copies what is provably good in the directory `from` to a new store in `to`, a directory without one. Nothing in `from` is written. No store should be running in it.
+
+      bin/my_app eval 'IO.inspect(Racefree.Store.salvage("/var/lib/my_app/store", "/var/lib/my_app/saved"), limit: :infinity)'
+
+  Gives `:lsn`, where the new store stands, its number of `:logs` and `:records`, and what was lost:
+
+    * `:damage`: reasons as in `t:not_opened/0`, one for each file or place
+    * `:lost_after`: the transaction after which everything is lost, since the write-ahead log or the manifest is damaged there; `nil` if they are not
+    * `:lost_packs`: `{above, upto}`, the transactions of files that cannot be opened
+    * `:lost`: `{key, above, below}`, records of a log between two offsets
+  """
+  @spec salvage(Path.t(), Path.t()) :: {:ok, map} | {:error, not_opened}
+  def salvage(from, to), do: Directory.salvage(from, to)
 
   @doc false
   def encode(key), do: :erlang.term_to_binary(key, [:deterministic, minor_version: 2])

@@ -53,7 +53,9 @@ defmodule Mix.Tasks.Racefree.StoreTest do
     <<before::binary-size(at), _, rest::binary>> = bytes
     File.write!(path, [before, "B", rest])
     assert status(["verify", dir]) == {:shutdown, 1}
-    assert Enum.join(told()) =~ ~r/damaged: #{wal} at byte \d+ \(its checksum does not fit\)/
+
+    assert Enum.join(told()) =~
+             ~r/damaged: #{wal} is damaged at byte \d+: its checksum does not fit/
   end
 
   test "salvage copies what is good of a damaged store", %{
@@ -83,6 +85,109 @@ defmodule Mix.Tasks.Racefree.StoreTest do
     assert {:ok, _keys} = Store.keys(__MODULE__)
     GenServer.stop(owner)
     assert status(["salvage", dir, to]) == {:shutdown, 3}
+  end
+
+  test "salvage of a store that is well loses nothing", %{
+    dir: dir,
+    owner: owner,
+    tmp_dir: tmp_dir
+  } do
+    GenServer.stop(owner)
+    to = Path.join(tmp_dir, "salvaged")
+    assert {:ok, report} = Store.salvage(dir, to)
+    assert %{lsn: 7, logs: 1, records: 2} = report
+    assert {report.damage, report.lost, report.lost_packs, report.lost_after} == {[], [], [], nil}
+    Task.run(["salvage", dir, Path.join(tmp_dir, "again")])
+    assert Enum.join(told()) =~ "1 logs with 2 records, at transaction 7"
+  end
+
+  test "a pack file that cannot be opened is lost in the middle, and damage in one is found", %{
+    tmp_dir: tmp_dir
+  } do
+    dir = Path.join(tmp_dir, "packed")
+
+    {:ok, owner} =
+      Store.start_link(
+        name: :"#{__MODULE__}.Packed",
+        dir: dir,
+        wal_bytes_max: 65_536,
+        transaction_bytes_max: 65_536
+      )
+
+    {:ok, log} = Store.log(:"#{__MODULE__}.Packed", :log)
+    # Too few for packs to be merged, which would leave useless ones behind.
+    for lsn <- 1..6, do: write(log, lsn)
+    pack = await_pack(log.store, dir)
+    GenServer.stop(owner)
+    whole = File.read!(pack)
+    <<before::binary-size(1_000), byte, rest::binary>> = whole
+    File.write!(pack, [before, Bitwise.bxor(byte, 1), rest])
+    assert status(["verify", dir]) == {:shutdown, 1}
+    assert Enum.join(told(), "\n") =~ ~r/#{Path.basename(pack)}: byte \d+: its checksum/
+    assert status(["salvage", dir, Path.join(tmp_dir, "one")]) == {:shutdown, 1}
+    assert Enum.join(told(), "\n") =~ "lost: of :log what lies above {"
+
+    File.rm!(pack)
+    assert status(["verify", dir]) == {:shutdown, 1}
+    assert Enum.join(told()) =~ "is damaged: #{Path.basename(pack)} is missing"
+    assert status(["salvage", dir, Path.join(tmp_dir, "two")]) == {:shutdown, 1}
+    text = Enum.join(told(), "\n")
+    assert text =~ "#{Path.basename(pack)} is missing"
+    assert text =~ ~r/lost: transactions after 0, up to \d+, as far as they were in a file/
+    refute text =~ "every transaction after"
+  end
+
+  defp write(log, lsn) do
+    case Store.transact(log.store, lsn, [{log, [:binary.copy("x", 20_000)]}]) do
+      :ok -> :ok
+      {:error, {:busy, ref}} -> receive(do: ({^ref, {:ok, _}} -> write(log, lsn)))
+    end
+  end
+
+  # The manifest names the file only after it stands there.
+  defp await_pack(store, dir) do
+    case Store.info(store) do
+      {:ok, %{pack_files: 0}} -> await_pack(store, dir)
+      {:ok, _info} -> dir |> Path.join("*.pack") |> Path.wildcard() |> hd()
+    end
+  end
+
+  test "files that are missing are damage, and no store is none", %{dir: dir, owner: owner} do
+    GenServer.stop(owner)
+    File.rm!(Path.join(dir, "MANIFEST"))
+    assert status(["verify", dir]) == {:shutdown, 1}
+    assert Enum.join(told()) =~ "is damaged: MANIFEST is missing"
+    File.rm_rf!(dir)
+    File.mkdir!(dir)
+    assert status(["verify", dir]) == {:shutdown, 3}
+  end
+
+  test "directories can be looked at without Mix, and by the task outside of a project", %{
+    dir: dir,
+    owner: owner,
+    tmp_dir: tmp_dir
+  } do
+    GenServer.stop(owner)
+
+    without_mix = """
+    {:ok, found} = Racefree.Store.inspect_dir(#{inspect(dir)}, count: true)
+    [%{key: {:log, 1}, records: 2, last: {7, 2}, trimmed: {7, 0}}] = found.logs
+    %{recovery: %{lsn: 7, clean: true}, keys: [{:log, 1}], info: %{logs: 1}} = found
+    {:ok, %{problems: []}} = Racefree.Store.verify_dir(#{inspect(dir)})
+    {:error, {:missing, "MANIFEST"}} = Racefree.Store.verify_dir(#{inspect(tmp_dir)})
+    false = :code.is_loaded(Mix)
+    """
+
+    outside_of_a_project = """
+    Mix.start()
+    nil = Mix.Project.get()
+    Mix.Tasks.Racefree.Store.run(["inspect", #{inspect(dir)}])
+    """
+
+    ebin = Path.join(Mix.Project.app_path(), "ebin")
+    arguments = ["-pa", ebin, "-e", without_mix, "-e", outside_of_a_project]
+    assert {text, 0} = System.cmd("elixir", arguments, cd: tmp_dir, stderr_to_stdout: true)
+    assert text =~ "last transaction    7"
   end
 
   test "what cannot be done is said, with its status", %{tmp_dir: tmp_dir} do
