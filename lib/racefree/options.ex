@@ -13,6 +13,7 @@ defmodule Racefree.Options do
           | :boolean
           | {:list, type}
           | {:one_of, [atom]}
+          | {:in, Range.t()}
   @type schema :: [{atom, type, term, String.t()}]
 
   @doc "The options as a map with all names of the schema, or an `ArgumentError` that says what is wrong."
@@ -59,6 +60,7 @@ defmodule Racefree.Options do
   defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
   defp valid?(:boolean, value), do: is_boolean(value)
+  defp valid?({:in, range}, value), do: is_integer(value) and value in range
   defp valid?({:one_of, values}, value), do: value in values
   defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
 
@@ -78,5 +80,6 @@ defmodule Racefree.Options do
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:boolean), do: "a boolean"
   defp describe({:list, :atom}), do: "a list of atoms"
+  defp describe({:in, first..last}), do: "an integer from #{first} to #{last}"
   defp describe({:one_of, values}), do: Enum.map_join(values, " or ", &inspect/1)
 end

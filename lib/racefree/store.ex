@@ -6,7 +6,8 @@ defmodule Racefree.Store do
      "what the store is called in all functions; the owner process is registered under it too"},
     {:dir, :path, :required,
      "the store's directory; it is made if it is not there, and belongs to one store at a time"},
-    {:drain_ms, :non_neg_integer, 25_000,
+    # The longest time that Erlang's timers take, without what the supervisor waits longer.
+    {:drain_ms, {:in, 0..4_294_962_295}, 25_000,
      "how long an orderly stop may take to bring everything to disk; the supervisor waits 5 s longer"},
     {:sync_interval_ms, :non_neg_integer, 0,
      "at least so long between two syncs; 0 syncs whenever something waits for it"},

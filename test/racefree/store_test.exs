@@ -947,6 +947,10 @@ defmodule Racefree.StoreTest do
       answer = refused.({:record_bytes_max, Bitwise.bsl(1, 70)})
       assert say.(answer) =~ "option :record_bytes_max is #{@last}, and must be at most 67108864"
 
+      assert_raise ArgumentError, ~r/an integer from 0 to 4294962295 for option :drain_ms/, fn ->
+        refused.({:drain_ms, 4_294_962_296})
+      end
+
       answer =
         Store.start_link([record_bytes_max: 2_000, transaction_bytes_max: 1_000] ++ options)
 
