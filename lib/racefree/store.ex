@@ -41,7 +41,7 @@ defmodule Racefree.Store do
   A store is a directory. A log is a sequence of records under a key, any term. A record is a payload at an offset `{tx, op}`: the transaction that it came with, and its place
   in the log within that transaction. What a transaction appends to any number of logs becomes visible at once, by one commit, and durable at once, by one sync.
 
-      iex> dir = Path.join(System.tmp_dir!(), "racefree_doc_\#{System.unique_integer([:positive])}")
+      iex> dir = Path.join(System.tmp_dir!(), "racefree_doc_\#{System.os_time()}")
       iex> {:ok, _owner} = Racefree.Store.start_link(name: DocStore, dir: dir)
       iex> {:ok, orders} = Racefree.Store.log(DocStore, :orders)
       iex> {:ok, totals} = Racefree.Store.log(DocStore, {:totals, 7})
