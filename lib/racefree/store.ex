@@ -344,18 +344,22 @@ defmodule Racefree.Store do
 
   # What each log gets, by its key. Of two parts for one log, which have no order that anybody stated, neither is guessed to be meant.
   defp by_key!(pairs, name) when is_list(pairs) or is_map(pairs) do
-    Enum.reduce(pairs, %{}, fn
-      {to, what}, seen ->
-        key = key_of(to)
+    pairs =
+      Enum.map(pairs, fn
+        {to, what} -> {key_of(to), {to, what}}
+        other -> not_pairs!(name, other)
+      end)
 
-        if is_map_key(seen, key),
-          do: raise(ArgumentError, "the log #{inspect(key)} stands twice in the #{name}")
+    # Made at once: key by key, a map of many thousands costs more than all the rest of the call.
+    by_key = :maps.from_list(pairs)
 
-        Map.put(seen, key, {to, what})
+    if map_size(by_key) < length(pairs) do
+      keys = Enum.map(pairs, &elem(&1, 0))
+      [key | _] = keys -- Map.keys(by_key)
+      raise ArgumentError, "the log #{inspect(key)} stands twice in the #{name}"
+    end
 
-      other, _seen ->
-        not_pairs!(name, other)
-    end)
+    by_key
   end
 
   defp by_key!(other, name), do: not_pairs!(name, other)
