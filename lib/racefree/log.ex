@@ -260,24 +260,12 @@ defmodule Racefree.Log do
 
   # Waits first until there is room for the change, then until it is durable.
   defp durably(change, timeout) do
-    deadline = if timeout != :infinity, do: System.monotonic_time(:millisecond) + timeout
+    deadline = Store.deadline(timeout)
 
-    case change.() do
-      {:busy, service} ->
-        with {:ok, _written} <- Store.await(service, :ready, timeout),
-             do: durably(change, left(deadline))
-
-      {:ok, service, sequence, result} ->
-        with {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, left(deadline)),
-             do: result
-
-      {:error, _reason} = error ->
-        error
-    end
+    with {:ok, service, sequence, result} <- Store.in_room(change, deadline),
+         {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, Store.left(deadline)),
+         do: result
   end
-
-  defp left(nil), do: :infinity
-  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   defimpl Inspect do
     def inspect(log, options),

@@ -234,15 +234,20 @@ defmodule Racefree.Store do
   ## Logs
 
   @doc """
-  The log under `key`, made if there is none. Making one is part of no transaction. `:busy` comes only where one is to be made, see "Messages".
+  The log under `key`, made if there is none. Making one is part of no transaction; it waits for room for at most `timeout`.
   """
-  @spec log(name, key) :: {:ok, Log.t()} | {:error, {:busy, reference} | no_log}
-  def log(store, key) do
+  @spec log(name, key, timeout) :: {:ok, Log.t()} | {:error, :timeout | no_log}
+  def log(store, key, timeout \\ 5_000) do
     encoded = encode(key)
+    deadline = timeout |> Arguments.timeout!() |> deadline()
 
     with {:ok, service} <- service(store),
-         {:ok, handle} <- ready(store, service, fn -> Native.store_log(service, encoded) end),
+         {:ok, handle} <- in_room(fn -> make_log(service, encoded) end, deadline),
          do: {:ok, %Log{store: store, key: key, handle: handle}}
+  end
+
+  defp make_log(service, encoded) do
+    with {:error, :busy} <- Native.store_log(service, encoded), do: {:busy, service}
   end
 
   @doc "The log under `key`, if there is one."
@@ -386,6 +391,27 @@ defmodule Racefree.Store do
       answer -> answer
     end
   end
+
+  @doc false
+  # Makes a change as soon as there is room for it: it answers `{:busy, service}` while there is none.
+  def in_room(change, deadline) do
+    case change.() do
+      {:busy, service} ->
+        with {:ok, _written} <- await(service, :ready, left(deadline)),
+             do: in_room(change, deadline)
+
+      answer ->
+        answer
+    end
+  end
+
+  @doc false
+  def deadline(:infinity), do: :infinity
+  def deadline(timeout), do: System.monotonic_time(:millisecond) + timeout
+
+  @doc false
+  def left(:infinity), do: :infinity
+  def left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   @doc false
   # Runs an append, and turns `:busy` into the promise of a message.

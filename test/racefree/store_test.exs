@@ -385,16 +385,17 @@ defmodule Racefree.StoreTest do
                    record_bytes_max: 1024
                  ]
 
-    test "is bounded for creations, with a message when there is room", %{store: store} do
-      {key, ref} = first_busy(1..1_000_000, &Store.log(store, &1))
-      assert_receive {^ref, {:ok, _}}, 5_000
-      assert {:ok, _log} = Store.log(store, {:again, key})
+    test "is bounded for creations, which wait for room", %{store: store} do
+      for key <- 1..20_000, do: {:ok, _log} = Store.log(store, key)
       {:ok, info} = Store.info(store)
       assert info.pending_bytes <= 2 * 4096
+      {key, :timeout} = first_refused(1..1_000_000, &Store.log(store, {:new, &1}, 0))
+      assert {:ok, _log} = Store.log(store, {:new, key})
     end
 
     test "is bounded for commits of nothing, which are tried again", %{store: store} do
-      {lsn, ref} = first_busy(1..1_000_000, &with(:ok <- Store.commit(store, &1), do: {:ok, &1}))
+      commit = fn lsn -> with(:ok <- Store.commit(store, lsn), do: {:ok, lsn}) end
+      {lsn, {:busy, ref}} = first_refused(1..1_000_000, commit)
       assert_receive {^ref, {:ok, _}}, 5_000
       assert {:ok, visible} = Store.visible_lsn(store)
       assert visible == lsn - 1
@@ -410,13 +411,10 @@ defmodule Racefree.StoreTest do
     end
   end
 
-  # The first of the calls that is refused for want of room, and the reference of the message to come.
-  defp first_busy(range, call) do
+  # The first of the calls that is refused for want of room, and the reason.
+  defp first_refused(range, call) do
     Enum.find_value(range, fn number ->
-      case call.(number) do
-        {:ok, _} -> nil
-        {:error, {:busy, ref}} -> {number, ref}
-      end
+      with {:ok, _} <- call.(number), do: nil, else: ({:error, reason} -> {number, reason})
     end)
   end
 
