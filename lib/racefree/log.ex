@@ -1,4 +1,16 @@
 defmodule Racefree.Log do
+  @records_max 1_000
+  @bytes_max 1_048_576
+
+  @append_options [{:meta, :any, nil, "the log's new meta, iodata"}]
+  @read_options [
+    {:level, {:one_of, [:visible, :durable]}, :visible,
+     "whether to read what is committed, or only what a crash now would preserve; a reader stands where it stands"},
+    {:limit, :pos_integer, @records_max, "at most so many records"},
+    {:bytes, :pos_integer, @bytes_max, "at most so many bytes of payload, but always one record"}
+  ]
+  @stream_options [{:upto, :any, :end, "up to and with this offset"} | @read_options]
+
   @moduledoc """
   A log of a `Racefree.Store`: records by ascending offset.
 
@@ -6,7 +18,8 @@ defmodule Racefree.Log do
   anew. For guarantees see `Racefree.Store`.
   """
 
-  alias Racefree.{Lease, LogRemoval, Native, Store}
+  alias Racefree.{Lease, LogRemoval, Native, Options, Store}
+  alias Racefree.Store.Arguments
 
   @enforce_keys [:store, :key, :handle]
   defstruct [:store, :key, :handle]
@@ -32,9 +45,8 @@ defmodule Racefree.Log do
   end
 
   # The end of every range.
-  @last {0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF}
-  @records_max 1_000
-  @bytes_max 1_048_576
+  @number_max 0xFFFF_FFFF_FFFF_FFFF
+  @last {@number_max, @number_max}
 
   ## Writing
 
@@ -53,13 +65,22 @@ defmodule Racefree.Log do
   @doc """
   Appends to the transaction `lsn`, which it opens if none is open; `Racefree.Store.commit/2` makes it visible.
 
-  Records are iodata, and get the places 0, 1, 2, … of the log within the transaction; `{op, iodata}` says another place, higher than the one before. `:meta` gives the log a
-  new meta with the transaction. Gives the offset of the last record, `nil` if there was none.
+  Records are iodata, and get the places 0, 1, 2, … of the log within the transaction; `{op, iodata}` says another place, higher than the one before.
+  Gives the offset of the last record, `nil` if there was none.
+
+  #{Options.docs(@append_options)}
   """
   @spec append(Lease.t(), Store.lsn(), [Store.payload()], meta: iodata) ::
           {:ok, offset | nil} | :already | {:error, Store.refused()}
   def append(%Lease{log: log, handle: handle}, lsn, records, options \\ []) do
-    meta = if options == [], do: nil, else: Keyword.get(options, :meta)
+    lsn = Arguments.lsn!(lsn)
+
+    meta =
+      case options do
+        [] -> nil
+        [meta: meta] -> meta
+        _ -> Options.check!(options, @append_options).meta
+      end
 
     case staged(handle, lsn, records, meta) do
       {:ok, _last} = staged ->
@@ -84,8 +105,9 @@ defmodule Racefree.Log do
   @doc """
   The records above `after_offset`, up to and with `upto` (`:end` for all).
 
-  Gives at most `:limit` records (#{@records_max}) or `:bytes` of payload (1 MiB), and always one if there is one; then `:done`, or `{:more, offset}` with the offset to go on after.
-  `:level` is `:visible` or `:durable`. A reader, from `reader/2` or `Racefree.Store.snapshot/3`, reads the same way.
+  Gives one page and `:done`, or `{:more, offset}` with the offset to go on after. A reader, from `reader/2` or `Racefree.Store.snapshot/3`, reads the same way.
+
+  #{Options.docs(@read_options)}
   """
   @spec read(t | Reader.t(), offset, offset | :end,
           level: level,
@@ -117,39 +139,51 @@ defmodule Racefree.Log do
   end
 
   defp range(after_offset, upto, options) do
-    upto = if upto == :end, do: @last, else: upto
-    limit = {Keyword.get(options, :limit, @records_max), Keyword.get(options, :bytes, @bytes_max)}
-    {after_offset, upto, Keyword.get(options, :level, :visible), limit}
+    {level, limit, bytes} = chosen(options, options)
+    upto = if upto == :end, do: @last, else: Arguments.offset!(upto)
+    {Arguments.offset!(after_offset), upto, level, {limit, bytes}}
   end
 
+  # `Options.check!/2` for what it would let through, at a tenth of its cost, which is that of a read; the rest it refuses.
+  defp chosen([], _all), do: {:visible, @records_max, @bytes_max}
+
+  defp chosen([{:level, level} | rest], all) when level in [:visible, :durable],
+    do: rest |> chosen(all) |> put_elem(0, level)
+
+  defp chosen([{:limit, limit} | rest], all) when is_integer(limit) and limit > 0,
+    do: rest |> chosen(all) |> put_elem(1, min(limit, @number_max))
+
+  defp chosen([{:bytes, bytes} | rest], all) when is_integer(bytes) and bytes > 0,
+    do: rest |> chosen(all) |> put_elem(2, min(bytes, @number_max))
+
+  defp chosen(_wrong, all), do: Options.check!(all, @read_options)
+
   defp answer({:ok, records, next, _lsn}), do: {:ok, records, next}
-
-  defp answer({:error, :invalid_argument}),
-    do:
-      raise(
-        ArgumentError,
-        "an offset is {tx, op}, a level :visible or :durable, limits are positive integers"
-      )
-
   defp answer({:error, _reason} = error), do: error
 
   @doc "One state of the log, to read as often as needed. It keeps its memory and files alive until it is garbage."
   @spec reader(t, level) :: {:ok, Reader.t()} | {:error, unreadable}
   def reader(%__MODULE__{handle: handle} = log, level \\ :visible) do
-    with {:ok, reader, lsn} <- Native.store_reader(handle, level),
+    with {:ok, reader, lsn} <- Native.store_reader(handle, Arguments.level!(level)),
          do: {:ok, %Reader{log: log, lsn: lsn, handle: reader}}
   end
 
   @doc """
   The records above `after_offset`, up to and with `upto`, as a stream over one state of the log, taken when the stream begins. Raises `Racefree.Error` where `read/4` gives an error.
+
+  #{Options.docs(@stream_options)}
   """
   @spec stream(t, offset, keyword) :: Enumerable.t()
   def stream(%__MODULE__{} = log, after_offset \\ {0, 0}, options \\ []) do
-    {upto, options} = Keyword.pop(options, :upto, :end)
+    # Here and not when it runs, which may be elsewhere: the call that is wrong raises.
+    after_offset = Arguments.offset!(after_offset)
+    %{upto: upto, level: level} = Options.check!(options, @stream_options)
+    upto = Arguments.upto!(upto)
+    options = Keyword.delete(options, :upto)
 
     Stream.resource(
       fn ->
-        case reader(log, Keyword.get(options, :level, :visible)) do
+        case reader(log, level) do
           {:ok, reader} -> {reader, after_offset}
           {:error, reason} -> fail(log, reason)
         end
@@ -176,16 +210,25 @@ defmodule Racefree.Log do
   @doc "The log's meta and the transaction that set it; `nil` if none did."
   @spec meta(t | Reader.t(), level) :: {:ok, {Store.lsn(), binary} | nil} | {:error, unreadable}
   def meta(log, level \\ :visible)
-  def meta(%__MODULE__{handle: handle}, level), do: Native.store_meta(handle, level)
-  def meta(%Reader{handle: handle}, _level), do: Native.store_reader_meta(handle)
+
+  def meta(%__MODULE__{handle: handle}, level),
+    do: Native.store_meta(handle, Arguments.level!(level))
+
+  def meta(%Reader{handle: handle}, level) do
+    # A reader stands where it stands.
+    _ = Arguments.level!(level)
+    Native.store_reader_meta(handle)
+  end
 
   ## Giving space back
 
   @doc "Forgets the records up to and with `upto`, as far as they are committed. Durable when it returns `:ok`. Readers that have begun go on."
   @spec trim(t, offset, timeout) :: :ok | {:error, :timeout | Store.no_log()}
-  def trim(%__MODULE__{handle: handle} = log, upto, timeout \\ 5_000) do
-    with {:ok, sequence} <- Native.store_trim(handle, upto),
-         do: durable(log.store, sequence, timeout)
+  def trim(%__MODULE__{handle: handle}, upto, timeout \\ 5_000) do
+    upto = Arguments.offset!(upto)
+    timeout = Arguments.timeout!(timeout)
+
+    durably(fn -> Native.store_trim(handle, upto) end, timeout)
   end
 
   @doc "The lowest offset to read after: what lies at or below it is trimmed."
@@ -193,28 +236,49 @@ defmodule Racefree.Log do
   def trimmed(%__MODULE__{handle: handle}), do: Native.store_trimmed(handle)
 
   @doc """
-  The first half of a removal: from its return, appends and new reads get `{:error, :removed}`, and the key cannot be made anew. It survives restarts, see `Racefree.Store.removal/2`;
-  `finish_remove/2` is the second half.
+  The first half of a removal: from its return, appends and new reads get `{:error, :removed}`, and the key cannot be made anew; durable when it returns `{:ok, removal}`.
+  `finish_remove/2` is the second half. After `{:error, :timeout}` it may have begun and not be durable yet, which `Racefree.Store.removal/2` tells; a restart before `finish_remove/2`
+  leaves it begun, and `Racefree.Store.removal/2` goes on with it.
   """
-  @spec begin_remove(t) :: {:ok, LogRemoval.t()} | {:error, Store.no_log()}
-  def begin_remove(%__MODULE__{handle: handle} = log) do
-    with {:ok, removal} <- Native.store_begin_remove(handle),
-         do: {:ok, %LogRemoval{store: log.store, key: log.key, handle: removal}}
+  @spec begin_remove(t, timeout) :: {:ok, LogRemoval.t()} | {:error, :timeout | Store.no_log()}
+  def begin_remove(%__MODULE__{handle: handle} = log, timeout \\ 5_000) do
+    timeout = Arguments.timeout!(timeout)
+
+    case durably(fn -> Native.store_begin_remove(handle) end, timeout) do
+      {:error, _reason} = error -> error
+      removal -> {:ok, %LogRemoval{store: log.store, key: log.key, handle: removal}}
+    end
   end
 
   @doc "Gives key and space free. Durable when it returns `:ok`."
   @spec finish_remove(LogRemoval.t(), timeout) ::
           :ok | {:error, :stale | :timeout | Store.no_log()}
-  def finish_remove(%LogRemoval{handle: handle} = removal, timeout \\ 5_000) do
-    with {:ok, sequence} <- Native.store_finish_remove(handle),
-         do: durable(removal.store, sequence, timeout)
+  def finish_remove(%LogRemoval{handle: handle}, timeout \\ 5_000) do
+    timeout = Arguments.timeout!(timeout)
+
+    durably(fn -> Native.store_finish_remove(handle) end, timeout)
   end
 
-  defp durable(store, sequence, timeout) do
-    with {:ok, service} <- Store.service(store),
-         {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, timeout),
-         do: :ok
+  # Waits first until there is room for the change, then until it is durable.
+  defp durably(change, timeout) do
+    deadline = if timeout != :infinity, do: System.monotonic_time(:millisecond) + timeout
+
+    case change.() do
+      {:busy, service} ->
+        with {:ok, _written} <- Store.await(service, :ready, timeout),
+             do: durably(change, left(deadline))
+
+      {:ok, service, sequence, result} ->
+        with {:ok, _sequence} <- Store.await(service, {:sequence, sequence}, left(deadline)),
+             do: result
+
+      {:error, _reason} = error ->
+        error
+    end
   end
+
+  defp left(nil), do: :infinity
+  defp left(deadline), do: max(deadline - System.monotonic_time(:millisecond), 0)
 
   defimpl Inspect do
     def inspect(log, options),

@@ -4,7 +4,15 @@ defmodule Racefree.Options do
   # A schema is a list of `{name, type, default, text}`; `:required` in the default's place means that there is none.
   @moduledoc false
 
-  @type type :: :any | :atom | :path | :non_neg_integer | :pos_integer | :boolean | {:list, type}
+  @type type ::
+          :any
+          | :atom
+          | :path
+          | :non_neg_integer
+          | :pos_integer
+          | :boolean
+          | {:list, type}
+          | {:one_of, [atom]}
   @type schema :: [{atom, type, term, String.t()}]
 
   @doc "The options as a map with all names of the schema, or an `ArgumentError` that says what is wrong."
@@ -51,6 +59,7 @@ defmodule Racefree.Options do
   defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
   defp valid?(:boolean, value), do: is_boolean(value)
+  defp valid?({:one_of, values}, value), do: value in values
   defp valid?({:list, type}, value), do: is_list(value) and Enum.all?(value, &valid?(type, &1))
 
   @doc "The schema as a Markdown list."
@@ -69,4 +78,5 @@ defmodule Racefree.Options do
   defp describe(:pos_integer), do: "a positive integer"
   defp describe(:boolean), do: "a boolean"
   defp describe({:list, :atom}), do: "a list of atoms"
+  defp describe({:one_of, values}), do: Enum.map_join(values, " or ", &inspect/1)
 end

@@ -80,12 +80,15 @@ defmodule Racefree.Store do
   """
 
   alias Racefree.{Lease, Log, LogRemoval, Native, Options}
+  alias Racefree.Store.Arguments
 
   @typedoc "The name of a store."
   @type name :: atom
   @typedoc "A transaction: a positive integer below 2^64."
   @type lsn :: non_neg_integer
   @type key :: term
+  @typedoc "How a log is named in a call that takes several."
+  @type address :: Log.t() | Lease.t() | key
   @typedoc "A payload, or a payload with its own place in the log within the transaction."
   @type payload :: iodata | {op :: non_neg_integer, iodata}
   @typedoc "What stopped the store: the step, and the error as `:file` names it or the system's number."
@@ -171,12 +174,14 @@ defmodule Racefree.Store do
   ## Logs
 
   @doc """
-  The log under `key`, made if there is none. Making one is part of no transaction.
+  The log under `key`, made if there is none. Making one is part of no transaction. `:busy` comes only where one is to be made, see "Messages".
   """
-  @spec log(name, key) :: {:ok, Log.t()} | {:error, no_log}
+  @spec log(name, key) :: {:ok, Log.t()} | {:error, {:busy, reference} | no_log}
   def log(store, key) do
+    encoded = encode(key)
+
     with {:ok, service} <- service(store),
-         {:ok, handle} <- Native.store_log(service, encode(key)),
+         {:ok, handle} <- ready(service, fn -> Native.store_log(service, encoded) end),
          do: {:ok, %Log{store: store, key: key, handle: handle}}
   end
 
@@ -209,53 +214,107 @@ defmodule Racefree.Store do
   @doc "Makes what was appended with `lsn` visible, in all logs at once. A commit of nothing is fine: it moves the position."
   @spec commit(name, lsn) :: :ok | :already | {:error, :not_open | refused}
   def commit(store, lsn) do
-    with {:ok, service} <- service(store), do: Native.store_commit(service, lsn)
+    lsn = Arguments.lsn!(lsn)
+
+    with {:ok, service} <- service(store),
+         do: ready(service, fn -> Native.store_commit(service, lsn) end)
   end
 
   @doc "Drops what was appended with `lsn`."
   @spec abort(name, lsn) :: :ok | {:error, :not_open | refused}
   def abort(store, lsn) do
+    lsn = Arguments.lsn!(lsn)
     with {:ok, service} <- service(store), do: Native.store_abort(service, lsn)
   end
 
   @doc """
   A whole transaction: appends to several logs and commits. On an error nothing was done.
 
-  A log is given as itself, or as its lease where one is held. `metas` gives logs a new meta, a binary that belongs to the transaction: what is derived from the log, such as
-  where a consumer stands.
+  A log is given by itself, by its lease where one is held, or by its key. `metas`, a list or map, gives logs a new meta, a binary that belongs to the transaction: what is derived
+  from the log, such as where a consumer stands. In each of the two a log stands at most once. `writes` may be empty, and a log may have a meta and no records.
+
+      transact(MyApp.Store, 7, [{:orders, ["coffee"]}, {{:totals, 7}, ["2"]}], %{{:totals, 7} => "2 of 7"})
+
+  A key stands for the log that is under it at the call, and makes none: `{:error, :not_found}`. A `t:Racefree.Log.t/0` stands for one life of the key: where the log was removed and
+  its key made anew meanwhile, it gets `{:error, :removed}`.
   """
-  @spec transact(name, lsn, [{Log.t() | Lease.t(), [payload]}], [{Log.t() | Lease.t(), iodata}]) ::
-          :ok | :already | {:error, refused}
+  @spec transact(name, lsn, [{address, [payload]}], [{address, iodata}] | %{address => iodata}) ::
+          :ok | :already | {:error, :not_found | refused}
   def transact(store, lsn, writes, metas \\ []) do
-    with {:ok, service} <- service(store) do
-      writes = merge(writes, metas)
-      ready(service, fn -> dirty_transact(service, lsn, writes) end)
+    lsn = Arguments.lsn!(lsn)
+
+    with {:ok, service} <- service(store),
+         {:ok, parts} <- addressed(service, writes, metas) do
+      case ready(service, fn -> dirty_transact(service, lsn, parts) end) do
+        {:error, :twice} -> twice!(writes)
+        answer -> answer
+      end
     end
   end
 
-  defp merge(writes, metas) do
-    written =
-      for {to, records} <- writes do
-        meta = Enum.find_value(metas, fn {other, meta} -> same_log?(to, other) && meta end)
-        {log_handle(to), lease_handle(to), records, meta}
-      end
-
-    rest =
-      for {to, meta} <- metas,
-          not Enum.any?(writes, fn {other, _} -> same_log?(to, other) end),
-          do: {log_handle(to), lease_handle(to), [], meta}
-
-    written ++ rest
+  # Which log, is looked for only now.
+  defp twice!(writes) do
+    by_key!(writes, "writes")
+    raise ArgumentError, "a log stands twice in the writes"
   end
 
-  defp same_log?(a, b), do: log_handle(a) == log_handle(b) or key_of(a) == key_of(b)
+  # `{log, lease or nil, records, meta or nil}` for each log.
+  defp addressed(service, writes, metas) when is_list(writes) and (metas == [] or metas == %{}),
+    do: addressed(service, writes, %{}, [])
+
+  defp addressed(service, writes, metas) do
+    written = by_key!(writes, "writes")
+    metas = by_key!(metas, "metas")
+    alone = for {key, {to, _meta}} <- metas, not is_map_key(written, key), do: {to, []}
+    addressed(service, writes ++ alone, metas, [])
+  end
+
+  defp addressed(_service, [], _metas, done), do: {:ok, Enum.reverse(done)}
+
+  defp addressed(service, [{to, records} | rest], metas, done) do
+    meta = if metas != %{}, do: with({_to, meta} <- Map.get(metas, key_of(to)), do: meta)
+
+    with {:ok, log, lease} <- address(service, to),
+         do: addressed(service, rest, metas, [{log, lease, records, meta} | done])
+  end
+
+  defp addressed(_service, other, _metas, _done) do
+    not_pairs!("writes", if(is_list(other), do: hd(other), else: other))
+  end
+
+  # What each log gets, by its key. Of two parts for one log, which have no order that anybody stated, neither is guessed to be meant.
+  defp by_key!(pairs, name) when is_list(pairs) or is_map(pairs) do
+    Enum.reduce(pairs, %{}, fn
+      {to, what}, seen ->
+        key = key_of(to)
+
+        if is_map_key(seen, key),
+          do: raise(ArgumentError, "the log #{inspect(key)} stands twice in the #{name}")
+
+        Map.put(seen, key, {to, what})
+
+      other, _seen ->
+        not_pairs!(name, other)
+    end)
+  end
+
+  defp by_key!(other, name), do: not_pairs!(name, other)
+
+  defp not_pairs!(name, other) do
+    raise ArgumentError,
+          "expected #{name} to be pairs of a log, lease or key and what it gets, got: #{inspect(other)}"
+  end
 
   defp key_of(%Log{key: key}), do: key
   defp key_of(%Lease{log: log}), do: log.key
-  defp log_handle(%Log{handle: handle}), do: handle
-  defp log_handle(%Lease{log: log}), do: log.handle
-  defp lease_handle(%Log{}), do: nil
-  defp lease_handle(%Lease{handle: handle}), do: handle
+  defp key_of(key), do: key
+
+  defp address(_service, %Log{handle: handle}), do: {:ok, handle, nil}
+  defp address(_service, %Lease{log: log, handle: handle}), do: {:ok, log.handle, handle}
+
+  defp address(service, key) do
+    with {:ok, handle} <- Native.store_find(service, encode(key)), do: {:ok, handle, nil}
+  end
 
   defp dirty_transact(service, lsn, writes) do
     case Native.store_transact(service, lsn, writes) do
@@ -277,12 +336,15 @@ defmodule Racefree.Store do
           {:error, _reason} = error -> error
         end
 
+      {:error, :other_store} ->
+        other_store!()
+
       {:error, {:invalid_record, index}} ->
         raise ArgumentError, "record #{index} is neither iodata nor {op, iodata}"
 
       {:error, :invalid_argument} ->
         raise ArgumentError,
-              "records are a list of iodata or {op, iodata}; a meta is iodata; a log or lease belongs to this store"
+              "records are a list of iodata or {op, iodata}; a meta is iodata"
 
       answer ->
         answer
@@ -310,7 +372,9 @@ defmodule Racefree.Store do
   @doc "Waits until transaction `lsn` is durable. Leaves no message behind."
   @spec await_durable(name, lsn, timeout) :: {:ok, lsn} | {:error, :timeout | down}
   def await_durable(store, lsn, timeout \\ 5_000) do
-    with {:ok, service} <- service(store), do: await(service, {:durable, lsn}, timeout)
+    what = {:durable, Arguments.lsn!(lsn)}
+    timeout = Arguments.timeout!(timeout)
+    with {:ok, service} <- service(store), do: await(service, what, timeout)
   end
 
   @doc false
@@ -369,12 +433,20 @@ defmodule Racefree.Store do
     end
   end
 
-  @doc "Several logs at one transaction: their readers, in the order of the logs, and that transaction."
-  @spec snapshot(name, [Log.t()], Log.level()) ::
-          {:ok, lsn, [Racefree.Log.Reader.t()]} | {:error, Log.unreadable()}
+  @doc """
+  Several logs at one transaction: their readers, in the order of the logs, and that transaction.
+
+  A log is given by itself, by its lease, or by its key, which stands for the log that is under it at the call.
+  """
+  @spec snapshot(name, [address], Log.level()) ::
+          {:ok, lsn, [Racefree.Log.Reader.t()]} | {:error, :not_found | Log.unreadable()}
   def snapshot(store, logs, level \\ :visible) do
+    level = Arguments.level!(level)
+
     with {:ok, service} <- service(store),
-         {:ok, lsn, readers} <- Native.store_snapshot(service, Enum.map(logs, & &1.handle), level) do
+         {:ok, logs} <- logs(store, service, logs, []),
+         {:ok, lsn, readers} <-
+           own(Native.store_snapshot(service, Enum.map(logs, & &1.handle), level)) do
       readers =
         for {log, handle} <- Enum.zip(logs, readers),
             do: %Log.Reader{log: log, lsn: lsn, handle: handle}
@@ -382,6 +454,27 @@ defmodule Racefree.Store do
       {:ok, lsn, readers}
     end
   end
+
+  defp logs(_store, _service, [], done), do: {:ok, Enum.reverse(done)}
+
+  defp logs(store, service, [%Log{} = log | rest], done),
+    do: logs(store, service, rest, [log | done])
+
+  defp logs(store, service, [%Lease{log: log} | rest], done),
+    do: logs(store, service, rest, [log | done])
+
+  defp logs(store, service, [key | rest], done) do
+    with {:ok, handle, nil} <- address(service, key),
+         do: logs(store, service, rest, [%Log{store: store, key: key, handle: handle} | done])
+  end
+
+  defp logs(_store, _service, other, _done),
+    do: raise(ArgumentError, "expected a list of logs, leases or keys, got: #{inspect(other)}")
+
+  defp own({:error, :other_store}), do: other_store!()
+  defp own(answer), do: answer
+
+  defp other_store!, do: raise(ArgumentError, "a log or lease is of another store")
 
   ## Looking after it
 

@@ -2,7 +2,7 @@ defmodule Racefree.StoreTest do
   # The guarantees of the store, seen from processes. What needs a disk that fails in chosen ways is proven on a simulated one, in native/.
   use ExUnit.Case, async: true
 
-  alias Racefree.{Lease, Log, Store, StoreCrash}
+  alias Racefree.{Lease, Log, Native, Store, StoreCrash}
 
   doctest Racefree.Store
 
@@ -267,6 +267,85 @@ defmodule Racefree.StoreTest do
       assert {payloads(one), payloads(two)} == {["a"], ["b"]}
     end
 
+    test "a log is given by itself, by its lease or by its key", %{store: store} do
+      logs = for key <- 1..3, do: log!(store, {:log, key})
+      [first, _second, third] = logs
+      writes = [{{:log, 2}, ["b"]}, {first, ["a"]}, {lease!(third), ["c"]}]
+      :ok = Store.transact(store, 1, writes, %{{:log, 2} => "m", first => "n"})
+      assert Enum.map(logs, &payloads/1) == [["a"], ["b"], ["c"]]
+      assert {:ok, {1, "m"}} = Log.meta(log!(store, {:log, 2}))
+      assert {:ok, {1, "n"}} = Log.meta(first)
+      {:ok, 1, readers} = Store.snapshot(store, [{:log, 3}, first, lease!(third)])
+      assert Enum.map(readers, & &1.log.key) == [{:log, 3}, {:log, 1}, {:log, 3}]
+      assert {:ok, [{{1, 0}, "c"}], :done} = readers |> hd() |> Log.read({0, 0})
+    end
+
+    test "a key in a transaction makes no log, and nothing is done without one", %{store: store} do
+      log = log!(store, :log)
+      assert {:error, :not_found} = Store.transact(store, 1, [{log, ["a"]}, {:none, ["b"]}])
+      assert {:error, :not_found} = Store.transact(store, 1, [{log, ["a"]}], [{:none, "m"}])
+      assert {:error, :not_found} = Store.snapshot(store, [log, :none])
+      assert {:ok, [], :done} = Log.read(log, {0, 0})
+      assert {:ok, [:log]} = Store.keys(store)
+    end
+
+    test "a log that stands twice is an ArgumentError, and nothing is done", %{store: store} do
+      log = log!(store, :log)
+      lease = lease!(log)
+
+      for {writes, metas} <- [
+            {[], [{log, "a"}, {log, "b"}]},
+            {[{lease, ["x"]}], [{lease, "a"}, {:log, "b"}]},
+            {[{lease, ["x"]}, {lease, ["y"]}], []},
+            {[{log, ["x"]}, {:log, ["y"]}], []}
+          ],
+          do:
+            assert_raise(ArgumentError, ~r/the log :log stands twice/, fn ->
+              Store.transact(store, 1, writes, metas)
+            end)
+
+      assert {:ok, 0} = Store.visible_lsn(store)
+    end
+
+    test "what are no pairs is an ArgumentError", %{store: store} do
+      for {writes, metas} <- [
+            {[:log], []},
+            {:log, []},
+            {[{:log, ["x"], 1}], []},
+            {[], [:meta]},
+            {[], :meta}
+          ],
+          do:
+            assert_raise(ArgumentError, ~r/pairs of a log, lease or key/, fn ->
+              Store.transact(store, 1, writes, metas)
+            end)
+
+      for logs <- [:log, nil],
+          do:
+            assert_raise(ArgumentError, ~r/a list of logs/, fn -> Store.snapshot(store, logs) end)
+    end
+
+    # Compared with each other, 4000 logs and metas are 16 million pairs; by key they are no more work than the rest of the call.
+    test "a transaction of many logs with metas costs as much per log as one of few", %{
+      store: store
+    } do
+      few = for key <- 1..400, do: log!(store, key)
+      many = few ++ for(key <- 401..4_000, do: log!(store, key))
+
+      cost = fn logs, lsn ->
+        writes = for log <- logs, do: {log, ["x"]}
+        metas = for log <- Enum.reverse(logs), do: {log, "m"}
+        {time, :ok} = :timer.tc(fn -> Store.transact(store, lsn, writes, metas) end)
+        time / length(logs)
+      end
+
+      # The best of some: others use the machine as well.
+      few_cost = for(lsn <- 1..20, do: cost.(few, lsn)) |> Enum.min()
+      many_cost = for(lsn <- 21..30, do: cost.(many, lsn)) |> Enum.min()
+      assert many_cost < 4 * few_cost
+      assert {:ok, {30, "m"}} = Log.meta(hd(many))
+    end
+
     test "payloads that are none are an ArgumentError, and nothing is staged", %{store: store} do
       log = log!(store, :log)
       lease = lease!(log)
@@ -277,8 +356,75 @@ defmodule Racefree.StoreTest do
       end
 
       assert {:ok, %{open_transaction: nil}} = Store.info(store)
-      assert_raise ArgumentError, fn -> Log.read(log, {0, -1}) end
-      assert_raise ArgumentError, fn -> Log.read(log, {0, 0}, :end, level: :other) end
+    end
+
+    test "places, levels and numbers that are none are an ArgumentError that says what they should be",
+         %{store: store} do
+      log = log!(store, :log)
+      lease = lease!(log)
+      {:ok, reader} = Log.reader(log)
+
+      for bad <- [{0, -1}, {@last + 1, 0}, {1}, 7, nil, {:a, 0}],
+          call <- [
+            &Log.read(log, &1),
+            &Log.read(reader, &1),
+            &Log.read(log, {0, 0}, &1),
+            &Log.stream(log, &1),
+            &Log.stream(log, {0, 0}, upto: &1),
+            &Log.trim(log, &1)
+          ],
+          do: assert_raise(ArgumentError, ~r/expected an offset {tx, op}/, fn -> call.(bad) end)
+
+      for bad <- [:other, nil, "durable"],
+          call <- [
+            &Log.read(log, {0, 0}, :end, level: &1),
+            &Log.stream(log, {0, 0}, level: &1),
+            &Log.reader(log, &1),
+            &Log.meta(log, &1),
+            &Log.meta(reader, &1),
+            &Store.snapshot(store, [log], &1)
+          ],
+          do: assert_raise(ArgumentError, ~r/:visible or :durable/, fn -> call.(bad) end)
+
+      for bad <- [-1, @last + 1, nil, "1"],
+          call <- [
+            &Store.commit(store, &1),
+            &Store.abort(store, &1),
+            &Store.transact(store, &1, []),
+            &Log.append(lease, &1, [])
+          ],
+          do: assert_raise(ArgumentError, ~r/2\^64 - 1/, fn -> call.(bad) end)
+
+      for call <- [
+            &Log.trim(log, {0, 0}, &1),
+            &Store.await_durable(store, 9, &1)
+          ],
+          do: assert_raise(ArgumentError, ~r/for the timeout/, fn -> call.(-1) end)
+    end
+
+    test "options that are none, or out of range, are an ArgumentError", %{store: store} do
+      log = log!(store, :log)
+      lease = lease!(log)
+
+      assert_raise ArgumentError, ~r/unknown option :limt/, fn ->
+        Log.read(log, {0, 0}, :end, limt: 1)
+      end
+
+      assert_raise ArgumentError, ~r/unknown option :metas/, fn ->
+        Log.append(lease, 1, ["a"], metas: "m")
+      end
+
+      assert_raise ArgumentError, ~r/unknown option :to/, fn -> Log.stream(log, {0, 0}, to: 1) end
+
+      for name <- [:limit, :bytes],
+          bad <- [0, -1, nil],
+          do:
+            assert_raise(ArgumentError, ~r/expected a positive integer for option :#{name}/, fn ->
+              Log.read(log, {0, 0}, :end, [{name, bad}])
+            end)
+
+      assert {:ok, %{open_transaction: nil}} = Store.info(store)
+      assert {:ok, [], :done} = Log.read(log, {0, 0}, :end, limit: @last + 1, bytes: @last + 1)
     end
   end
 
@@ -349,6 +495,48 @@ defmodule Racefree.StoreTest do
     end
   end
 
+  describe "what waits to be written" do
+    @describetag options: [
+                   stage_bytes_max: 4096,
+                   transaction_bytes_max: 4096,
+                   record_bytes_max: 1024
+                 ]
+
+    test "is bounded for creations, with a message when there is room", %{store: store} do
+      {key, ref} = first_busy(1..1_000_000, &Store.log(store, &1))
+      assert_receive {^ref, {:ok, _}}, 5_000
+      assert {:ok, _log} = Store.log(store, {:again, key})
+      {:ok, info} = Store.info(store)
+      assert info.pending_bytes <= 2 * 4096
+    end
+
+    test "is bounded for commits of nothing, which are tried again", %{store: store} do
+      {lsn, ref} = first_busy(1..1_000_000, &with(:ok <- Store.commit(store, &1), do: {:ok, &1}))
+      assert_receive {^ref, {:ok, _}}, 5_000
+      assert {:ok, visible} = Store.visible_lsn(store)
+      assert visible == lsn - 1
+    end
+
+    test "makes trims and removals wait, and no longer than they may", %{store: store} do
+      log = log!(store, :log)
+      :ok = Store.transact(store, 1, [{log, ["a"]}])
+      tasks = for _ <- 1..200, do: Task.async(fn -> Log.trim(log, {1, 0}, :infinity) end)
+      assert Enum.all?(Task.await_many(tasks), &(&1 == :ok))
+      assert Log.trim(log, {1, 0}, 0) in [:ok, {:error, :timeout}]
+      assert {:ok, _removal} = Log.begin_remove(log)
+    end
+  end
+
+  # The first of the calls that is refused for want of room, and the reference of the message to come.
+  defp first_busy(range, call) do
+    Enum.find_value(range, fn number ->
+      case call.(number) do
+        {:ok, _} -> nil
+        {:error, {:busy, ref}} -> {number, ref}
+      end
+    end)
+  end
+
   describe "positions" do
     test "A5: the durable position never goes back, over stops and crashes", context do
       %{store: store} = context
@@ -382,6 +570,28 @@ defmodule Racefree.StoreTest do
       assert Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
     end
 
+    test "waiting for what is no transaction is an ArgumentError, and never a success", %{
+      store: store
+    } do
+      :ok = Store.commit(store, 3)
+      {:ok, 3} = Store.await_durable(store, 3)
+
+      for bad <- [-1, @last + 1, nil, :foo, :ready, "7", 1.0, {:durable, 3}] do
+        assert_raise ArgumentError, ~r/expected an integer from 0 to 2\^64 - 1/, fn ->
+          Store.await_durable(store, bad)
+        end
+      end
+
+      # The native side by itself does not take one thing for another either.
+      {:ok, service} = Store.service(store)
+
+      for bad <- [:foo, {:durable, -1}, {:other, 3}, {:sequence, "1"}],
+          do: assert({:error, :invalid_argument} = Native.store_await(service, bad, make_ref()))
+
+      for bad <- [-1, 0x1_0000_0000, nil],
+          do: assert_raise(ArgumentError, fn -> Store.await_durable(store, 9, bad) end)
+    end
+
     test "those who wait are told when the store ends", %{store: store, owner: owner} do
       parent = self()
       spawn_link(fn -> send(parent, {:answer, Store.await_durable(store, 9, :infinity)}) end)
@@ -408,6 +618,21 @@ defmodule Racefree.StoreTest do
       {:ok, 2} = Store.await_durable(store, 2)
       crash(context)
       assert payloads(log!(store, :log)) == ["new"]
+    end
+
+    test "a removal that was begun is durable at once", context do
+      %{store: store} = context
+      :ok = Store.transact(store, 1, [{log!(store, :log), ["a"]}])
+
+      Enum.reduce([:log, :empty], context, fn key, context ->
+        {:ok, _removal} = store |> log!(key) |> Log.begin_remove()
+        context = %{context | owner: crash(context)}
+        assert {:error, :removed} = Store.log(store, key)
+        assert {:ok, removal} = Store.removal(store, key)
+        assert :ok = Log.finish_remove(removal)
+        assert [] = payloads(log!(store, key))
+        context
+      end)
     end
 
     test "a removal that was begun survives a crash, and is finished afterwards", context do
@@ -438,6 +663,53 @@ defmodule Racefree.StoreTest do
       assert {:error, :store_down} = Log.lease(log)
       assert {:ok, [], :done} = Log.read(reader, {0, 0})
       assert {:ok, [], :done} = Log.read(log!(store, :log), {0, 0})
+    end
+
+    test "handles of a store that has ended write into no transaction of its successor",
+         context do
+      %{store: store} = context
+      :ok = Store.transact(store, 1, [{log!(store, :log), ["first"]}])
+      {:ok, _} = Store.await_durable(store, 1)
+      log = log!(store, :log)
+      lease = lease!(log!(store, :leased))
+      crash(context)
+      own = lease!(log!(store, :leased))
+
+      for stale <- [[{log, ["lost"]}], [{lease, ["lost"]}], [{own, ["kept"]}, {log, ["lost"]}]],
+          do: assert({:error, :store_down} = Store.transact(store, 2, stale))
+
+      assert {:error, :store_down} = Store.transact(store, 2, [], [{log, "meta"}])
+      assert {:error, :store_down} = Store.snapshot(store, [log!(store, :log), log])
+      assert {:error, :store_down} = Log.trim(log, {1, 0})
+      assert {:error, :store_down} = Log.begin_remove(log)
+      assert {:ok, 1} = Store.visible_lsn(store)
+      :ok = Store.transact(store, 2, [{own, ["kept"]}, {log!(store, :log), ["kept"]}])
+      restart(context)
+      assert ["first", "kept"] = payloads(log!(store, :log))
+      assert ["kept"] = payloads(log!(store, :leased))
+    end
+
+    test "handles of another store are an ArgumentError, and nothing is done", context do
+      %{store: store} = context
+      other = :"#{store}.other"
+      dir = Path.join(context.tmp_dir, "other")
+      start_supervised!({Store, name: other, dir: dir}, id: other)
+      [own, others] = for store <- [store, other], do: log!(store, :log)
+      lease = lease!(log!(other, :leased))
+
+      for writes <- [[{others, ["a"]}], [{lease, ["a"]}], [{own, ["a"]}, {lease, ["a"]}]],
+          do:
+            assert_raise(ArgumentError, ~r/another store/, fn ->
+              Store.transact(store, 1, writes)
+            end)
+
+      assert_raise ArgumentError, ~r/another store/, fn ->
+        Store.snapshot(store, [own, others])
+      end
+
+      assert {:ok, 0} = Store.visible_lsn(store)
+      assert [] = payloads(own)
+      assert [] = payloads(others)
     end
 
     test "calls without a store are errors", %{store: store} do

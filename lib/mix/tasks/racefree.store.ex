@@ -16,6 +16,7 @@ defmodule Mix.Tasks.Racefree.Store do
   use Mix.Task
 
   alias Racefree.{Log, Native, Store}
+  alias Racefree.Store.Words
 
   @impl true
   def run(arguments) do
@@ -59,7 +60,7 @@ defmodule Mix.Tasks.Racefree.Store do
   defp refuse(dir, {:corrupt, file, offset, kind}) do
     stop(
       1,
-      "#{dir} is damaged: #{file} at byte #{offset} (#{defect(kind)}). A store does not open like this, so that nothing is lost silently. " <>
+      "#{dir} is damaged: #{file} at byte #{offset} (#{Words.defect(kind)}). A store does not open like this, so that nothing is lost silently. " <>
         "Keep a copy of the directory; `mix racefree.store salvage` copies what is provably good to a new one."
     )
   end
@@ -156,7 +157,8 @@ defmodule Mix.Tasks.Racefree.Store do
 
       {:ok, report} ->
         for {file, offset, kind} <- report.problems,
-            do: Mix.shell().error("#{Path.join(dir, file)}: byte #{offset}: #{defect(kind)}")
+            do:
+              Mix.shell().error("#{Path.join(dir, file)}: byte #{offset}: #{Words.defect(kind)}")
 
         stop(1, "#{length(report.problems)} damaged places in #{report.files} files")
 
@@ -174,35 +176,46 @@ defmodule Mix.Tasks.Racefree.Store do
           "#{to}: #{report.logs} logs with #{report.records} records, at transaction #{report.lsn}"
         )
 
-        for {:error, reason} <- report.damage,
-            do: Mix.shell().error("  damaged: #{inspect(reason)}")
-
-        for {above, upto} <- report.lost_packs,
-            do:
-              Mix.shell().error(
-                "  lost: transactions above #{above}, up to #{upto}, of a file that cannot be opened"
-              )
-
-        for {key, above, below} <- report.lost,
-            do:
-              Mix.shell().error(
-                "  lost: #{inspect(Store.decode(key))} between #{inspect(above)} and #{inspect(below)}"
-              )
-
-        if report.lost != [] or report.lost_packs != [], do: exit({:shutdown, 1})
+        for line <- losses(report), do: Mix.shell().error("  #{line}")
+        if report.damage != [] or report.lost != [], do: exit({:shutdown, 1})
 
       {:error, {:foreign, _file}} ->
         stop(3, "#{to} holds a store already: salvage writes to a new directory")
 
       {:error, reason} ->
-        stop(3, "#{dir} cannot be salvaged: #{inspect(reason)}")
+        stop(3, "#{dir} cannot be salvaged: #{Words.reason(reason) || inspect(reason)}")
     end
   end
 
-  defp defect(:checksum), do: "its checksum does not fit"
-  defp defect(:truncated), do: "it ends too early"
-  defp defect(:header), do: "it does not begin as a file of a store"
-  defp defect(:meaning), do: "its checksum fits, and it makes no sense"
+  # What is damaged, then what the new store lacks because of it.
+  defp losses(report) do
+    damaged = for {:error, reason} <- report.damage, do: Words.reason(reason) || inspect(reason)
+
+    # A pack that cannot be opened is missing in the middle; all other damage ends what can be told of the store's past.
+    cut =
+      if Enum.any?(report.damage, fn {:error, reason} -> not pack?(reason) end),
+        do: [
+          "lost: every transaction after #{report.lsn}, and what was created, trimmed or removed after it"
+        ],
+        else: []
+
+    packs =
+      for {above, upto} <- report.lost_packs,
+          do:
+            "lost: transactions after #{above}, up to #{upto}, as far as they were in a file that cannot be opened"
+
+    records =
+      for {key, above, below} <- report.lost,
+          do:
+            "lost: of #{inspect(Store.decode(key))} what lies above #{inspect(above)} and below #{inspect(below)}"
+
+    damaged ++ cut ++ packs ++ records
+  end
+
+  defp pack?(reason) when elem(reason, 0) in [:corrupt, :missing, :foreign, :unknown_version],
+    do: String.ends_with?(elem(reason, 1), ".pack")
+
+  defp pack?(_reason), do: true
 
   defp bytes(count) when count < 10_000, do: "#{count} bytes"
   defp bytes(count) when count < 10_000_000, do: "#{div(count, 1_000)} kB"

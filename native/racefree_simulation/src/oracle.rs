@@ -206,15 +206,29 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether `observed` is a prefix that holds all that was announced.
-    pub fn accept(&self, observed: &StoreState) -> Result<(), String> {
-        self.prefix(observed, self.floor).map(|_| ())
+    /// Whether `observed` is a prefix of at least `floor` events.
+    pub fn accept_from(&self, observed: &StoreState, floor: usize) -> Result<(), String> {
+        self.prefix(observed, floor).map(|_| ())
     }
 
-    /// Whether `observed` is a prefix that holds all that was announced but by the last batch.
+    /// Whether `observed` is a prefix that holds all that was announced but by the last batch. What that batch trimmed and removed may be gone all the same: a merge
+    /// of packs leaves it out as soon as it is durable, and the manifest says so.
     pub fn accept_without_last_batch(&self, observed: &StoreState) -> Result<(), String> {
         let (before, latest) = self.floor_marks;
-        self.prefix(observed, if self.floor > latest { latest } else { before }).map(|_| ())
+        let floor = if self.floor > latest { latest } else { before };
+        self.prefix(observed, floor).map(|_| ()).or_else(|problem| {
+            let mut state = self.base.clone();
+            for position in 0..=self.events.len() {
+                let lost = self.events.get(position..self.floor).unwrap_or_default();
+                if position >= floor && state.lsn == observed.lsn && is_cut(observed, &state, lost) {
+                    return Ok(());
+                }
+                if let Some(event) = self.events.get(position) {
+                    state.apply(event);
+                }
+            }
+            Err(problem)
+        })
     }
 
     /// Whether `observed` shows nothing that is not of some prefix: its logs may lack their beginning, or be missing.
@@ -258,6 +272,21 @@ impl Oracle {
             Some(nearest) => Err(format!("at lsn {} (announced {durable}): {}", observed.lsn, difference(&nearest, observed))),
         }
     }
+}
+
+/// Whether `observed` is `state` without some of what `events` trim and remove.
+fn is_cut(observed: &StoreState, state: &StoreState, events: &[Event]) -> bool {
+    let trims = |key: &Key, rest: &LogState| {
+        let LogState::Live(rest) = rest else { return false };
+        events.iter().any(|event| matches!(event, Event::Trim { key: trimmed, after } if trimmed == key && *after == rest.trimmed))
+    };
+    let removes = |key: &Key| events.iter().any(|event| matches!(event, Event::FinishRemove(removed) if removed == key));
+    let keys = state.logs.keys().chain(observed.logs.keys());
+    keys.into_iter().all(|key| match (state.logs.get(key), observed.logs.get(key)) {
+        (before, after) if before == after => true,
+        (before, Some(rest)) => trims(key, rest) && rest.is_rest_of(before),
+        (_, None) => removes(key),
+    })
 }
 
 /// The first thing in which two states differ, in words.

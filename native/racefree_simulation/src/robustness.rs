@@ -115,7 +115,7 @@ fn write(store: &Store<Process>, lsn: u64, rng: &mut Rng) {
     store.transact(lsn, &[Write { log: &log, lease: None, records: &records, meta }]).ok();
     match rng.u8(0..16) {
         0 => drop(log.trim(Offset { tx: lsn.saturating_sub(3), op: 0 })),
-        1 => drop(log.begin_remove().map(|removal| if rng.bool() { removal.finish().ok() } else { None })),
+        1 => drop(log.begin_remove().map(|(removal, _)| if rng.bool() { removal.finish().ok() } else { None })),
         _ => {}
     }
 }

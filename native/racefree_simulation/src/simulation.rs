@@ -5,7 +5,7 @@
 
 use crate::client::{Client, Verdict, observe};
 use crate::damage;
-use crate::disk::{CrashKind, CrashSide, FaultRates, Lie, Machine, PlannedCrash, Process};
+use crate::disk::{CrashKind, CrashSide, FaultRates, Interrupt, Lie, Machine, PlannedCrash, Process};
 use crate::oracle::{Oracle, StoreState, difference};
 use crate::profile::Profile;
 use fastrand::Rng;
@@ -117,6 +117,8 @@ enum End {
 
 struct Simulation {
     rng: Rng,
+    /// What the others do during a visit is drawn from here.
+    visits: Rng,
     machine: Machine,
     profile: Profile,
     oracle: Oracle,
@@ -128,7 +130,8 @@ impl Simulation {
     fn new(seed: u64, machine: Machine) -> Self {
         let mut rng = Rng::with_seed(seed);
         let profile = Profile::new(&mut rng);
-        Self { rng, machine, profile, oracle: Oracle::default(), end: End::Settled, summary: Summary::default() }
+        let visits = Rng::with_seed(!seed);
+        Self { rng, visits, machine, profile, oracle: Oracle::default(), end: End::Settled, summary: Summary::default() }
     }
 
     fn run(&mut self) -> Verdict {
@@ -236,7 +239,8 @@ impl Simulation {
         let client =
             Client::new(self.machine.clone(), opened.store, std::mem::take(&mut self.oracle), self.profile.clone(), self.rng.fork());
         let client = Arc::new(Mutex::new(client));
-        let mut life = Life { client, flusher: opened.flusher, keeper: opened.keeper, problem: Arc::default() };
+        let workers = Arc::new(Mutex::new(Workers { flusher: opened.flusher, keeper: opened.keeper }));
+        let life = Life { client, workers, problem: Arc::default() };
         self.machine.set_rates(self.profile.rates);
         if self.rng.u8(0..3) > 0 {
             self.plan_crash(1 + u64::from(self.profile.steps));
@@ -264,7 +268,7 @@ impl Simulation {
                 steps_left = steps_left.min(5);
             }
         }
-        let verdict = self.end_life(&mut life);
+        let verdict = self.end_life(&life);
         self.machine.set_interrupt(None);
         self.machine.plan_crash(None);
         verdict?;
@@ -272,7 +276,7 @@ impl Simulation {
     }
 
     /// Brings a life to its end in one of several ways.
-    fn end_life(&mut self, life: &mut Life) -> Verdict {
+    fn end_life(&mut self, life: &Life) -> Verdict {
         self.end = End::Unsettled;
         let is_over = self.machine.has_crashed() || life.lock().store().failure().is_some();
         if is_over {
@@ -329,12 +333,12 @@ impl Simulation {
     fn bury(&mut self, process: &Process, life: Life) -> Verdict {
         let crash = self.machine.take_crash();
         self.summary.crashes += u64::from(crash.is_some());
-        let Life { client, flusher, keeper, problem } = life;
+        let Life { client, workers, problem } = life;
         let client = Arc::into_inner(client).ok_or("somebody holds the client")?.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (oracle, verdict) = client.end();
         self.summary.commits += oracle.commits() as u64;
         self.oracle = oracle;
-        drop((flusher, keeper));
+        drop(workers);
         if let Some(problem) = lock(&problem).take() {
             return Err(format!("in the middle of a step: {problem}"));
         }
@@ -357,7 +361,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Somebody else looks at the directory while it is in use.
+    /// Somebody else looks at the directory while it is in use: the others rest, or work between any two accesses of the visitor.
     fn visit(&mut self, life: &Life) -> Verdict {
         let planned = self.machine.take_plan();
         self.machine.set_rates(FaultRates::default());
@@ -369,12 +373,17 @@ impl Simulation {
                 Err(OpenError::Locked) => {}
                 outcome => return Err(format!("a second store on the directory: {:?}", outcome.map(|opened| opened.report))),
             }
-            let outcome = Store::open_read_only(visitor.clone(), Path::new(DIR), self.profile.options.clone());
-            let (store, report) = outcome.map_err(|error| format!("opening read-only: {error:?}"))?;
-            let state = checked_state(&store, &report, Access::ReadOnly)?;
-            life.lock().oracle().accept(&state).map_err(|problem| format!("read-only: {problem}"))?;
-            if self.machine.image() != before {
-                return Err("a visitor changed the directory".to_owned());
+            if self.visits.bool() {
+                let former = self.machine.set_interrupt(Some(life.at_work(&self.machine, self.visits.fork())));
+                let verdict = self.look_around(&visitor, life);
+                self.machine.set_interrupt(former);
+                verdict?;
+                life.check_problem()?;
+            } else {
+                self.look_around(&visitor, life)?;
+                if self.machine.image() != before {
+                    return Err("a visitor changed the directory".to_owned());
+                }
             }
         }
         self.machine.kill(&visitor);
@@ -382,15 +391,33 @@ impl Simulation {
         self.machine.plan_crash(planned);
         Ok(())
     }
+
+    /// What a visitor sees is a state of the store between the beginning of its visit and the end.
+    fn look_around(&self, visitor: &Process, life: &Life) -> Verdict {
+        let announced = life.lock().oracle().floor();
+        let outcome = Store::open_read_only(visitor.clone(), Path::new(DIR), self.profile.options.clone());
+        let (store, report) = outcome.map_err(|error| format!("opening read-only: {error:?}"))?;
+        let state = checked_state(&store, &report, Access::ReadOnly)?;
+        let client = life.lock();
+        client.oracle().accept_from(&state, announced).map_err(|problem| format!("read-only: {problem}"))?;
+        let (seen, durable) = (store.durable_lsn(), client.store().durable_lsn());
+        if seen > durable { Err(format!("read-only, lsn {seen} is called durable, and {durable} is")) } else { Ok(()) }
+    }
 }
 
 /// One process at work.
+#[derive(Clone)]
 struct Life {
     client: Arc<Mutex<Client>>,
-    flusher: Flusher<Process>,
-    keeper: Keeper<Process>,
+    workers: Arc<Mutex<Workers>>,
     /// Found while a background step was under way.
     problem: Arc<Mutex<Option<String>>>,
+}
+
+/// What works in the background of a store.
+struct Workers {
+    flusher: Flusher<Process>,
+    keeper: Keeper<Process>,
 }
 
 impl Life {
@@ -422,9 +449,27 @@ impl Life {
         })));
     }
 
-    fn flush(&mut self, machine: &Machine) -> Verdict<Progress> {
+    /// Lets all of it work between the disk operations of somebody else.
+    fn at_work(&self, machine: &Machine, rng: Rng) -> Interrupt {
+        let (life, observer, rng) = (self.clone(), machine.clone(), Mutex::new(rng));
+        Arc::new(move || {
+            let drawn = lock(&rng).u8(0..12);
+            // Its own accesses come here as well.
+            let found = match drawn {
+                0 | 1 if life.client.try_lock().is_ok() => life.lock().act(),
+                2 if life.workers.try_lock().is_ok() && life.client.try_lock().is_ok() => life.flush(&observer).map(drop),
+                3 if life.workers.try_lock().is_ok() && life.client.try_lock().is_ok() => life.keep().map(drop),
+                _ => Ok(()),
+            };
+            if let Err(found) = found {
+                lock(&life.problem).get_or_insert(found);
+            }
+        })
+    }
+
+    fn flush(&self, machine: &Machine) -> Verdict<Progress> {
         self.lock().begin_batch()?;
-        let progress = self.flusher.step();
+        let progress = lock(&self.workers).flusher.step();
         machine.tell(|| format!("flush: {progress:?}"));
         if let Progress::DueIn(duration) = progress {
             machine.advance(duration);
@@ -432,17 +477,22 @@ impl Life {
         self.after_step(machine, progress)
     }
 
-    fn keep(&mut self) -> Verdict<Progress> {
+    fn keep(&self) -> Verdict<Progress> {
         let machine = self.lock().machine().clone();
-        let progress = self.keeper.step();
+        let progress = lock(&self.workers).keeper.step();
         machine.tell(|| format!("keep: {progress:?}"));
         self.after_step(&machine, progress)
     }
 
-    fn after_step(&self, machine: &Machine, progress: Progress) -> Verdict<Progress> {
-        if let Some(problem) = lock(&self.problem).take() {
-            return Err(format!("in the middle of a step: {problem}"));
+    fn check_problem(&self) -> Verdict {
+        match lock(&self.problem).take() {
+            Some(problem) => Err(format!("in the middle of a step: {problem}")),
+            None => Ok(()),
         }
+    }
+
+    fn after_step(&self, machine: &Machine, progress: Progress) -> Verdict<Progress> {
+        self.check_problem()?;
         let mut client = self.lock();
         client.listen()?;
         if progress == Progress::Failed && client.store().failure().is_none() && !machine.has_crashed() {
@@ -452,7 +502,7 @@ impl Life {
     }
 
     /// Steps both until they have nothing more to do; whether the flusher got to `goal`.
-    fn run_until(&mut self, machine: &Machine, goal: Progress) -> Verdict<bool> {
+    fn run_until(&self, machine: &Machine, goal: Progress) -> Verdict<bool> {
         for _ in 0..BACKGROUND_STEPS_MAX {
             // The client may act in the middle of either, but not of a flush that is idle: that touches no disk.
             let kept = self.keep()?;

@@ -34,7 +34,7 @@ pub(super) struct BlockWriter {
     written: usize,
 }
 
-/// How many bytes of blocks are alive, whoever holds them.
+/// How many bytes of memory of one kind are alive, whoever holds them.
 #[derive(Debug)]
 pub(super) struct Gauge(AtomicUsize);
 
@@ -47,6 +47,14 @@ impl Default for Gauge {
 impl Gauge {
     pub(super) fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn subtract(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -76,14 +84,14 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.gauge.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.gauge.subtract(self.bytes.len());
     }
 }
 
 impl BlockWriter {
     /// A new, empty block of `capacity` bytes, counted in `gauge` until it is dropped.
     pub(super) fn new(capacity: usize, gauge: &Arc<Gauge>) -> Self {
-        gauge.0.fetch_add(capacity, Ordering::Relaxed);
+        gauge.add(capacity);
         let block = Block {
             #[cfg(not(loom))]
             bytes: Box::new_uninit_slice(capacity),

@@ -3,7 +3,8 @@
 //! ```text
 //! LOCK                    held while a store is open for writing
 //! MANIFEST                what there is, see `manifest`
-//! CLEAN                   the last stop was a drain, see `drain`
+//! CLEAN                   the last stop was a drain: a header and no more; fields: number of the last write-ahead log, its end, the last lsn.
+//!                         One that is damaged, or of a version not known, is as good as none: it saves work, and nothing depends on it
 //! 0000000000000001.wal    write-ahead log, see `wal`
 //! 0000000000000001.pack   records by log, see `pack`
 //! *.new                   being written; deleted by the next open

@@ -99,6 +99,8 @@ pub enum LogError {
     Removed,
     #[error("the log is not being removed")]
     NotRemoving,
+    #[error("too much waits to be written: wait for room")]
+    Busy,
     #[error("the key exceeds the limit")]
     KeyTooLong,
     #[error("the store is open for reading only")]
@@ -142,6 +144,7 @@ impl<V: Vfs> Store<V> {
             drop((catalog, stage));
             return self.live(state);
         }
+        self.check_queue(&mut stage, key.len())?;
         let id = LogId(stage.next_log);
         stage.next_log += 1;
         let slot = stage.add_appender(Appender::new(id, Offset::START));
@@ -174,6 +177,10 @@ impl<V: Vfs> Store<V> {
         stage.writable()?;
         if !stage.admits(lsn)? {
             return Ok(Committed::Already);
+        }
+        // What was appended found room for itself; it can always be committed.
+        if stage.open.is_none() {
+            self.check_room(&mut stage, 0)?;
         }
         let sequence = self.close_transaction(&mut stage, lsn);
         self.hurry(stage);
@@ -277,6 +284,9 @@ impl<V: Vfs> Store<V> {
 
     /// Several logs at one transaction.
     pub fn snapshot(&self, logs: &[&Log<V>], level: Level) -> Result<Snapshot<V>, ReadError> {
+        if !logs.iter().all(|log| self.owns(log)) {
+            return Err(ReadError::Foreign);
+        }
         let early: Option<Vec<_>> = planted::has(Planted::ViewBeforePosition).then(|| logs.iter().map(|log| log.state.view()).collect());
         // Order: the position before any view.
         let position = self.position(level);
@@ -351,8 +361,16 @@ impl<V: Vfs> Store<V> {
         Log { shared: Arc::clone(&self.shared), state }
     }
 
+    /// Whether the log is of this opening of this store: another numbers its logs the same way, and would take what is written here for its own.
+    fn owns(&self, log: &Log<V>) -> bool {
+        Arc::ptr_eq(&self.shared, &log.shared)
+    }
+
     /// The log's highest offset, if the writer may append to it.
     fn check_holder(&self, stage: &mut Stage<V::File>, write: &Write<'_, V>) -> Result<Offset, AppendError> {
+        if !self.owns(write.log) || write.lease.is_some_and(|lease| !self.owns(&lease.log)) {
+            return Err(AppendError::Foreign);
+        }
         let appender = stage.appender(&write.log.state).ok_or(AppendError::Removed)?;
         let holds = match write.lease {
             Some(lease) => lease.log.state.id == write.log.state.id && appender.leased && appender.epoch == lease.epoch,
@@ -376,11 +394,24 @@ impl<V: Vfs> Store<V> {
     fn check_room(&self, stage: &mut Stage<V::File>, bytes: usize) -> Result<(), AppendError> {
         let checked = stage.check_room(bytes, &self.shared.options, &self.shared.memory);
         if checked == Err(AppendError::Busy) {
-            // Who is refused waits for the flusher, so it must not wait for more.
-            stage.urgent = true;
-            self.shared.flusher_work.notify_all();
+            self.press(stage);
         }
         checked
+    }
+
+    /// Like [`Self::check_room`], for what takes no memory but its place in the queue, and may give back some.
+    fn check_queue(&self, stage: &mut Stage<V::File>, bytes: usize) -> Result<(), LogError> {
+        if !stage.is_full(bytes, &self.shared.options) {
+            return Ok(());
+        }
+        self.press(stage);
+        Err(LogError::Busy)
+    }
+
+    /// Who is refused waits for the flusher, so it must not wait for more.
+    fn press(&self, stage: &mut Stage<V::File>) {
+        stage.urgent = true;
+        self.shared.flusher_work.notify_all();
     }
 
     fn put(
@@ -447,7 +478,7 @@ impl<V: Vfs> Log<V> {
         if view.life != Life::Live {
             return Err(ReadError::Removed);
         }
-        read_page(&view, position, range)
+        read_page(&view, position, range, &self.shared.memory.buffers)
     }
 
     /// Holds the log as it is now.
@@ -471,6 +502,7 @@ impl<V: Vfs> Log<V> {
         let mut stage = self.shared.stage();
         stage.writable().map_err(refused)?;
         self.check_live()?;
+        self.store().check_queue(&mut stage, 0)?;
         let upto = upto.min(Offset::end_of(stage.committed));
         let appender = stage.appender(&self.state).ok_or(LogError::Removed)?;
         let last = appender.last;
@@ -489,18 +521,21 @@ impl<V: Vfs> Log<V> {
         Ok(sequence)
     }
 
-    /// First half of a removal: no append and no new read succeeds from here on, and the key stays taken, also over restarts, until [`Removal::finish`].
-    pub fn begin_remove(&self) -> Result<Removal<V>, LogError> {
+    /// First half of a removal: no append and no new read succeeds from here on, and the key stays taken until [`Removal::finish`]; over restarts as well, once the
+    /// sequence is durable.
+    pub fn begin_remove(&self) -> Result<(Removal<V>, Sequence), LogError> {
         let mut stage = self.shared.stage();
         stage.writable().map_err(refused)?;
         self.check_live()?;
+        self.store().check_queue(&mut stage, 0)?;
         let appender = stage.appender(&self.state).ok_or(LogError::Removed)?;
         appender.epoch += 1;
         appender.leased = false;
         self.state.update(|view| view.life = Life::Removing);
         stage.push(Entry::Tombstone { log: self.state.id }, 0);
+        let sequence = Sequence(stage.sequence);
         self.store().hurry(stage);
-        Ok(Removal { log: self.clone() })
+        Ok((Removal { log: self.clone() }, sequence))
     }
 
     fn check_live(&self) -> Result<(), LogError> {
@@ -562,7 +597,7 @@ impl<V: Vfs> Reader<V> {
     }
 
     pub fn read(&self, range: &ReadRange) -> Result<Page, ReadError> {
-        read_page(&self.view, self.position, range)
+        read_page(&self.view, self.position, range, &self.log.shared.memory.buffers)
     }
 
     /// The meta in force at its transaction.

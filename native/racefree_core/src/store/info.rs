@@ -18,7 +18,7 @@ pub struct Info {
     pub pending_bytes: usize,
     /// Of blocks that logs refer to.
     pub memory_bytes: usize,
-    /// Of blocks that no log refers to any more, held by readers.
+    /// Held by readers alone: blocks that no log refers to any more, and what was read out of files.
     pub pinned_bytes: usize,
     pub wal_bytes: u64,
     pub pack_files: u64,
@@ -53,7 +53,7 @@ impl<V: Vfs> Store<V> {
             open_transaction,
             pending_bytes,
             memory_bytes,
-            pinned_bytes: shared.memory.alive.bytes().saturating_sub(memory_bytes),
+            pinned_bytes: shared.memory.alive.bytes().saturating_sub(memory_bytes) + shared.memory.buffers.bytes(),
             wal_bytes: load(&figures.wal_bytes),
             pack_files: load(&figures.pack_files),
             pack_bytes: load(&figures.pack_bytes),

@@ -3,7 +3,7 @@
 //! Order: the lock; the files are read; a new manifest of the next incarnation is durable (so nothing written from here on can be taken for older bytes); the clean mark
 //! goes; a new write-ahead log with the copied tail is durable; the manifest knows it; left-over files go. A crash anywhere in between and the next open does the same again.
 
-use super::directory::{CLEAN, LOCK};
+use super::directory::{CLEAN, LOCK, MANIFEST, read_file};
 use super::engine::{Beginning, Catalog, Engine};
 use super::failure::{During, Failure, OpenError, Operation};
 use super::flush::{Flusher, Start, Summary};
@@ -65,12 +65,11 @@ impl<V: Vfs> Store<V> {
         Ok(Opened { store: Store { shared }, flusher, keeper, report })
     }
 
-    /// Opens what a store has on disk now, without its lock and without writing anything. A store that is being written may remove files meanwhile: then this is an error,
-    /// and to be tried again.
+    /// Opens what a store has on disk now, without its lock and without writing anything. It may be open elsewhere and be written to.
     pub fn open_read_only(vfs: V, dir: &Path, options: Options) -> Result<(Self, RecoveryReport), OpenError> {
         options.check().map_err(OpenError::Option)?;
-        let missing = || OpenError::Missing { file: super::directory::MANIFEST.to_owned() };
-        let mut image = Image::read(&vfs, dir, &options)?.ok_or_else(missing)?;
+        let missing = || OpenError::Missing { file: MANIFEST.to_owned() };
+        let mut image = read_while_written(&vfs, dir, &options)?.ok_or_else(missing)?;
         let report = std::mem::take(&mut image.report);
         let incarnation = image.incarnation;
         // What is only in the page cache of the writing process is visible and not durable.
@@ -79,6 +78,23 @@ impl<V: Vfs> Store<V> {
         Ok((Self { shared: share(given, image) }, report))
     }
 }
+
+/// What is on disk, although somebody may be writing it.
+fn read_while_written<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<Option<Image<V::File>>, OpenError> {
+    let manifest = || vfs.open(&dir.join(MANIFEST)).during(Operation::Open).and_then(|file| read_file(&file));
+    for _ in 1..READ_TRIES_MAX {
+        let before = manifest();
+        match Image::read(vfs, dir, options) {
+            // Order: the writer changes the manifest before it removes what the former one named. If it did not change, what is missing is missing.
+            Err(_) if manifest() != before && !planted::has(Planted::LookOnce) => {}
+            outcome => return outcome,
+        }
+    }
+    Image::read(vfs, dir, options)
+}
+
+/// So many changes of the manifest in a row, each while the files were read, are no longer taken for work of a writer.
+const READ_TRIES_MAX: usize = 100;
 
 /// A store that does nothing in the background measures nothing.
 struct NoClock;

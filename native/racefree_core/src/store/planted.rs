@@ -63,6 +63,8 @@ pub enum Planted {
     VisibleIsDurable,
     /// A read below the first record gives what there is.
     ReadBelowTrim,
+    /// Who opens read-only takes what a writer moved meanwhile for missing.
+    LookOnce,
     /// A reader takes the view first and the position after.
     ViewBeforePosition,
     /// A transaction is visible before its records are in the views.
@@ -84,7 +86,7 @@ pub enum Planted {
 }
 
 /// Those that show in what one thread does: for the simulation.
-pub const IN_ONE_THREAD: [Planted; 31] = [
+pub const IN_ONE_THREAD: [Planted; 32] = [
     Planted::AnnounceBeforeSync,
     Planted::RetryFailedSync,
     Planted::ForgetFailure,
@@ -116,6 +118,7 @@ pub const IN_ONE_THREAD: [Planted; 31] = [
     Planted::ReadTwice,
     Planted::VisibleIsDurable,
     Planted::ReadBelowTrim,
+    Planted::LookOnce,
 ];
 
 /// Those that show in how threads interleave: for loom.

@@ -3,7 +3,7 @@
 //! Invariant: the position is loaded before the view (see [`View`]); a reader keeps both, so it sees one state of the log however long it takes.
 //! What is read from a file is checked frame by frame, also what is only skipped: a flipped offset would otherwise hide records. An error is an error, never a short page.
 
-use super::block::Block;
+use super::block::{Block, Gauge};
 use super::failure::{Defect, Failure};
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader};
 use super::options::RECORD_BYTES_LIMIT;
@@ -84,6 +84,8 @@ pub enum ReadError {
     },
     #[error("the log is removed or being removed")]
     Removed,
+    #[error("a log is of another store, or of an earlier opening of this one")]
+    Foreign,
     #[error("the records are in a file")]
     Cold,
     #[error(transparent)]
@@ -110,7 +112,26 @@ struct Chunk {
 #[derive(Clone)]
 enum Backing {
     Block(Arc<Block>),
-    Buffer(Arc<Vec<u8>>),
+    Buffer(Arc<Buffer>),
+}
+
+/// What was read out of a file, counted until its last holder lets go.
+struct Buffer {
+    bytes: Vec<u8>,
+    gauge: Arc<Gauge>,
+}
+
+impl Buffer {
+    fn new(bytes: Vec<u8>, gauge: &Arc<Gauge>) -> Self {
+        gauge.add(bytes.len());
+        Self { bytes, gauge: Arc::clone(gauge) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.gauge.subtract(self.bytes.len());
+    }
 }
 
 impl std::fmt::Debug for Chunk {
@@ -123,7 +144,7 @@ impl Chunk {
     fn frames(&self) -> &[u8] {
         let bytes = match &self.backing {
             Backing::Block(block) => block.published(),
-            Backing::Buffer(buffer) => buffer,
+            Backing::Buffer(buffer) => &buffer.bytes,
         };
         bytes.get(self.start..self.end).unwrap_or_default()
     }
@@ -190,7 +211,8 @@ enum Stop {
     Full,
 }
 
-struct Collector {
+struct Collector<'a> {
+    gauge: &'a Arc<Gauge>,
     records: Records,
     after: Offset,
     upto: Offset,
@@ -200,7 +222,7 @@ struct Collector {
     cached_bytes: usize,
 }
 
-impl Collector {
+impl Collector<'_> {
     /// Takes the frame into account; `false` if the walk ends before it.
     fn admit(&mut self, offset: Offset, payload_bytes: usize) -> Result<(), Stop> {
         if offset > self.upto {
@@ -221,6 +243,12 @@ impl Collector {
     fn keep(&mut self, backing: Backing, start: usize, end: usize) {
         if start < end {
             self.records.chunks.push(Chunk { backing, start, end });
+        }
+    }
+
+    fn keep_buffer(&mut self, buffer: Vec<u8>, start: usize, end: usize) {
+        if start < end {
+            self.keep(Backing::Buffer(Arc::new(Buffer::new(buffer, self.gauge))), start, end);
         }
     }
 
@@ -286,7 +314,7 @@ impl Collector {
                 }
                 _ => (want * 2).clamp(READ_BYTES_MIN, READ_BYTES_MAX),
             };
-            self.keep(Backing::Buffer(Arc::new(buffer)), first.unwrap_or(at), at);
+            self.keep_buffer(buffer, first.unwrap_or(at), at);
             if !matches!(stop, Stop::Exhausted) {
                 return Ok(stop);
             }
@@ -325,8 +353,8 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 const FIRST_READ_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
-/// The page of `view` at `position`.
-pub(super) fn read_page<F: VfsFile>(view: &View<F>, position: Lsn, range: &ReadRange) -> Result<Page, ReadError> {
+/// The page of `view` at `position`. What it takes out of files is counted in `gauge`.
+pub(super) fn read_page<F: VfsFile>(view: &View<F>, position: Lsn, range: &ReadRange, gauge: &Arc<Gauge>) -> Result<Page, ReadError> {
     let upto = range.upto.min(Offset::end_of(position));
     let done = |records, next| Page { records, next, lsn: position };
     if range.upto <= range.after {
@@ -336,13 +364,13 @@ pub(super) fn read_page<F: VfsFile>(view: &View<F>, position: Lsn, range: &ReadR
         return Err(ReadError::Trimmed { after: view.trimmed });
     }
     let mut collector =
-        Collector { records: Records::default(), after: range.after, upto, limit: range.limit, last: range.after, cached_bytes: 0 };
+        Collector { gauge, records: Records::default(), after: range.after, upto, limit: range.limit, last: range.after, cached_bytes: 0 };
     let stop = collect(view, range, &mut collector)?;
     let next = if matches!(stop, Stop::Full) { Next::More(collector.last) } else { Next::Done };
     Ok(done(collector.records, next))
 }
 
-fn collect<F: VfsFile>(view: &View<F>, range: &ReadRange, collector: &mut Collector) -> Result<Stop, ReadError> {
+fn collect<F: VfsFile>(view: &View<F>, range: &ReadRange, collector: &mut Collector<'_>) -> Result<Stop, ReadError> {
     let first = view.extents.partition_point(|extent| extent.last() <= range.after);
     for Extent { pack, row } in view.extents.iter().skip(first) {
         let Some(row) = pack.row(*row) else { continue };

@@ -41,6 +41,8 @@ pub enum AppendError {
     Fenced,
     #[error("the log is removed or being removed")]
     Removed,
+    #[error("a log or lease is of another store, or of an earlier opening of this one")]
+    Foreign,
     #[error("transaction {current} is open and later")]
     LsnBehind { current: Lsn },
     #[error("transaction {current} is open")]
@@ -126,6 +128,8 @@ pub(super) enum Mode {
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) alive: Arc<Gauge>,
+    /// What was read out of files and is held by somebody.
+    pub(super) buffers: Arc<Gauge>,
     in_views: AtomicUsize,
 }
 
@@ -253,14 +257,18 @@ impl<F> Stage<F> {
         }
     }
 
+    /// Whether `bytes` more would make what waits to be written longer than is allowed. With nothing pending anything is taken.
+    pub(super) fn is_full(&self, bytes: usize, options: &Options) -> bool {
+        self.pending_bytes > 0 && self.pending_bytes.saturating_add(bytes) > options.stage_bytes_max
+    }
+
     /// Refuses what would exceed a limit. With nothing pending anything is taken, so that a large record does not wait for ever.
     pub(super) fn check_room(&self, bytes: usize, options: &Options, memory: &Memory) -> Result<(), AppendError> {
         let open = self.open.as_ref().map_or(0, |open| open.bytes);
         if open.saturating_add(bytes) > options.transaction_bytes_max.saturating_add(FRAME_HEADER_BYTES) {
             return Err(AppendError::TransactionTooLarge);
         }
-        let staged = self.pending_bytes > 0 && self.pending_bytes.saturating_add(bytes) > options.stage_bytes_max;
-        if staged || memory.in_views().saturating_add(bytes) > options.memory_bytes_max {
+        if self.is_full(bytes, options) || memory.in_views().saturating_add(bytes) > options.memory_bytes_max {
             return Err(AppendError::Busy);
         }
         Ok(())

@@ -112,7 +112,7 @@ fn verify_row<F: VfsFile>(pack: &Pack<F>, row: &Row, report: &mut VerifyReport) 
                 report.problems.push(Problem { file, offset, defect });
                 return Ok(());
             }
-            Err(ReadError::Trimmed { .. } | ReadError::Removed | ReadError::Cold) => return Ok(()),
+            Err(ReadError::Trimmed { .. } | ReadError::Removed | ReadError::Foreign | ReadError::Cold) => return Ok(()),
         }
     }
     if last != row.last {

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use racefree_core::store::disk::Disk;
 use racefree_core::store::{
-    Appended, Committed, DrainError, Lease, Log, Options, ReadError, ReadRange, Reader, Removal, Sequence, Source, SyncPolicy, Write,
+    Appended, Committed, DrainError, Lease, Log, LogError, Options, ReadError, ReadRange, Reader, Removal, Sequence, Source, SyncPolicy,
+    Write,
 };
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
@@ -222,7 +223,7 @@ fn store_find<'a>(env: Env<'a>, service: ResourceArc<Service>, key: Binary<'a>) 
     guarded(env, &service, || Ok(log_answer(env, &service, service.store.find(key.as_slice()))))
 }
 
-fn log_answer<'a>(env: Env<'a>, service: &ResourceArc<Service>, found: Result<Log<Disk>, racefree_core::store::LogError>) -> Term<'a> {
+fn log_answer<'a>(env: Env<'a>, service: &ResourceArc<Service>, found: Result<Log<Disk>, LogError>) -> Term<'a> {
     match found {
         Ok(log) => (atoms::ok(), ResourceArc::new(LogHandle { log, service: service.clone() })).encode(env),
         Err(reason) => terms::log_error(env, &reason),
@@ -297,9 +298,23 @@ fn store_transact_dirty<'a>(env: Env<'a>, service: ResourceArc<Service>, lsn: u6
 /// What one log gets in a transaction: log, lease or nil, records, meta or nil.
 type WriteTerm<'a> = (ResourceArc<LogHandle>, Option<ResourceArc<LeaseHandle>>, Term<'a>, Term<'a>);
 
+/// Whether two parts are for one log: they have no order that anybody stated.
+fn has_twice(writes: &[WriteTerm<'_>]) -> bool {
+    let mut ids: Vec<_> = writes.iter().map(|(log, ..)| log.log.id()).collect();
+    ids.sort_unstable();
+    ids.windows(2).any(|pair| pair.first() == pair.last())
+}
+
 fn transact<'a>(env: Env<'a>, service: &Service, lsn: u64, writes: Term<'a>, effort: Effort) -> Term<'a> {
     guarded(env, service, || {
         let writes: Vec<WriteTerm> = writes.decode().map_err(|_| Refusal::Argument)?;
+        let services = writes.iter().flat_map(|(log, lease, ..)| [Some(&log.service), lease.as_ref().map(|lease| &lease.service)]);
+        if services.flatten().any(|service| service.has_ended()) {
+            return Ok(error(env, atoms::store_down()));
+        }
+        if has_twice(&writes) {
+            return Ok(error(env, atoms::twice()));
+        }
         let mut decoded = Vec::with_capacity(writes.len());
         for (_, _, records, meta) in &writes {
             decoded.push((Decoded::new(*records, effort)?, terms::meta(*meta)?));
@@ -426,6 +441,9 @@ fn store_meta<'a>(env: Env<'a>, handle: ResourceArc<LogHandle>, level: Term<'a>)
 #[rustler::nif]
 fn store_snapshot<'a>(env: Env<'a>, service: ResourceArc<Service>, logs: Vec<ResourceArc<LogHandle>>, level: Term<'a>) -> Term<'a> {
     guarded(env, &service, || {
+        if logs.iter().any(|handle| handle.service.has_ended()) {
+            return Ok(error(env, atoms::store_down()));
+        }
         let core: Vec<&Log<Disk>> = logs.iter().map(|handle| &handle.log).collect();
         Ok(match service.store.snapshot(&core, terms::level(level)?) {
             Ok(snapshot) => {
@@ -451,12 +469,15 @@ fn store_lsns(env: Env<'_>, service: ResourceArc<Service>) -> Term<'_> {
 fn store_await<'a>(env: Env<'a>, service: ResourceArc<Service>, what: Term<'a>, reference: Term<'a>) -> Term<'a> {
     guarded(env, &service, || {
         let store = &service.store;
-        let registered = match what.decode::<(Atom, u64)>() {
-            Ok((kind, lsn)) if kind == atoms::durable() => {
+        let registered = match (what.decode::<(Atom, u64)>(), what.decode::<Atom>()) {
+            (Ok((kind, lsn)), _) if kind == atoms::durable() => {
                 waiting::register(env, store, reference, |waiter| store.await_durable(lsn, waiter))
             }
-            Ok((_, number)) => waiting::register(env, store, reference, |waiter| store.await_sequence(Sequence(number), waiter)),
-            Err(_) => waiting::register(env, store, reference, |waiter| store.await_ready(waiter)),
+            (Ok((kind, number)), _) if kind == atoms::sequence() => {
+                waiting::register(env, store, reference, |waiter| store.await_sequence(Sequence(number), waiter))
+            }
+            (_, Ok(kind)) if kind == atoms::ready() => waiting::register(env, store, reference, |waiter| store.await_ready(waiter)),
+            _ => return Err(Refusal::Argument),
         };
         Ok(match registered {
             Ok(outcome) => terms::outcome(env, &outcome),
@@ -492,7 +513,7 @@ fn store_unfollow<'a>(env: Env<'a>, following: ResourceArc<Following>) -> Term<'
 
 #[rustler::nif]
 fn store_trim<'a>(env: Env<'a>, handle: ResourceArc<LogHandle>, upto: Term<'a>) -> Term<'a> {
-    guarded(env, &handle.service, || Ok(sequence_answer(env, handle.log.trim(terms::offset(upto)?))))
+    guarded(env, &handle.service, || Ok(change_answer(env, &handle.service, handle.log.trim(terms::offset(upto)?), ok(env))))
 }
 
 #[rustler::nif]
@@ -503,35 +524,39 @@ fn store_trimmed(env: Env<'_>, handle: ResourceArc<LogHandle>) -> Term<'_> {
     })
 }
 
-fn sequence_answer<'a>(env: Env<'a>, sequence: Result<Sequence, racefree_core::store::LogError>) -> Term<'a> {
-    match sequence {
-        Ok(Sequence(number)) => (atoms::ok(), number).encode(env),
+/// `{:ok, service, sequence, result}` or `{:busy, service}`: the store that the handle belongs to, to wait at. Another may be open under the same name by now.
+fn change_answer<'a>(env: Env<'a>, service: &ResourceArc<Service>, changed: Result<Sequence, LogError>, result: Term<'a>) -> Term<'a> {
+    match changed {
+        Ok(Sequence(number)) => (atoms::ok(), service, number, result).encode(env),
+        Err(LogError::Busy) => (atoms::busy(), service).encode(env),
         Err(reason) => terms::log_error(env, &reason),
     }
 }
 
-fn removal_answer<'a>(
-    env: Env<'a>,
-    service: &ResourceArc<Service>,
-    removal: Result<Removal<Disk>, racefree_core::store::LogError>,
-) -> Term<'a> {
-    match removal {
-        Ok(removal) => {
-            let handle = RemovalHandle { removal: Mutex::new(Some(removal)), service: service.clone() };
-            (atoms::ok(), ResourceArc::new(handle)).encode(env)
-        }
-        Err(reason) => terms::log_error(env, &reason),
-    }
+fn removal_handle(removal: Removal<Disk>, service: &ResourceArc<Service>) -> ResourceArc<RemovalHandle> {
+    ResourceArc::new(RemovalHandle { removal: Mutex::new(Some(removal)), service: service.clone() })
 }
 
+/// Its result is the removal.
 #[rustler::nif]
 fn store_begin_remove(env: Env<'_>, handle: ResourceArc<LogHandle>) -> Term<'_> {
-    guarded(env, &handle.service, || Ok(removal_answer(env, &handle.service, handle.log.begin_remove())))
+    let service = &handle.service;
+    guarded(env, service, || {
+        Ok(match handle.log.begin_remove() {
+            Ok((removal, sequence)) => change_answer(env, service, Ok(sequence), removal_handle(removal, service).encode(env)),
+            Err(reason) => change_answer(env, service, Err(reason), ok(env)),
+        })
+    })
 }
 
 #[rustler::nif]
 fn store_removal<'a>(env: Env<'a>, service: ResourceArc<Service>, key: Binary<'a>) -> Term<'a> {
-    guarded(env, &service, || Ok(removal_answer(env, &service, service.store.removal(key.as_slice()))))
+    guarded(env, &service, || {
+        Ok(match service.store.removal(key.as_slice()) {
+            Ok(removal) => (atoms::ok(), removal_handle(removal, &service)).encode(env),
+            Err(reason) => terms::log_error(env, &reason),
+        })
+    })
 }
 
 #[rustler::nif]
@@ -539,7 +564,7 @@ fn store_finish_remove(env: Env<'_>, handle: ResourceArc<RemovalHandle>) -> Term
     guarded(env, &handle.service, || {
         let removal = handle.removal.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(match removal {
-            Some(removal) => sequence_answer(env, removal.finish()),
+            Some(removal) => change_answer(env, &handle.service, removal.finish(), ok(env)),
             None => error(env, atoms::stale()),
         })
     })

@@ -231,6 +231,7 @@ pub(crate) fn log_error<'a>(env: Env<'a>, reason: &LogError) -> Term<'a> {
         LogError::NotFound => error(env, atoms::not_found()),
         LogError::Removed => error(env, atoms::removed()),
         LogError::NotRemoving => error(env, atoms::stale()),
+        LogError::Busy => error(env, atoms::busy()),
         LogError::KeyTooLong => error(env, atoms::key_too_large()),
         LogError::ReadOnly => error(env, atoms::read_only()),
         LogError::Failed(reason) => error(env, failure(env, reason)),
@@ -247,6 +248,7 @@ pub(crate) fn append_error<'a>(env: Env<'a>, reason: &AppendError) -> Term<'a> {
         AppendError::OpNotIncreasing { index } => error(env, (atoms::op_not_increasing(), index)),
         AppendError::Fenced => error(env, atoms::fenced()),
         AppendError::Removed => error(env, atoms::removed()),
+        AppendError::Foreign => error(env, atoms::other_store()),
         AppendError::LsnBehind { current } => error(env, (atoms::lsn_behind(), current)),
         AppendError::TransactionOpen { current } => error(env, (atoms::transaction_open(), current)),
         AppendError::LsnZero => error(env, atoms::lsn_zero()),
@@ -267,6 +269,7 @@ pub(crate) fn read_error<'a>(env: Env<'a>, reason: &ReadError) -> Term<'a> {
     match reason {
         ReadError::Trimmed { after } => error(env, (atoms::trimmed(), (after.tx, after.op))),
         ReadError::Removed => error(env, atoms::removed()),
+        ReadError::Foreign => error(env, atoms::other_store()),
         ReadError::Cold => atoms::cold().to_term(env),
         ReadError::Io(reason) => error(env, failure(env, reason)),
         ReadError::Corrupt { file, offset, defect: found } => error(env, (atoms::corrupt(), file, offset, defect(*found))),

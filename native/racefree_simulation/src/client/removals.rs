@@ -29,6 +29,7 @@ impl Client {
                 self.sequences.push((sequence, position));
                 Ok(())
             }
+            Err(LogError::Busy) => Ok(()),
             Err(_) if self.is_excused() => Ok(()),
             Err(error) => Err(format!("{error:?}")),
         }
@@ -43,13 +44,18 @@ impl Client {
         let outcome = handle.log.begin_remove();
         self.note(|| format!("begin remove {}: {:?}", String::from_utf8_lossy(&key), outcome.as_ref().map(|_| ())));
         match outcome {
-            Ok(removal) => {
+            Ok((removal, sequence)) => {
                 if let Some(open) = &mut self.open {
                     open.writes.remove(&key);
                 }
-                self.oracle.push(Event::BeginRemove(key.clone()));
+                let position = self.oracle.push(Event::BeginRemove(key.clone()));
+                self.sequences.push((sequence, position));
                 self.ghosts.push(handle.log.clone());
                 handle.removal = Some(removal);
+                self.handles.insert(key, handle);
+                Ok(())
+            }
+            Err(LogError::Busy) => {
                 self.handles.insert(key, handle);
                 Ok(())
             }

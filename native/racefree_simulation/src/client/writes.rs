@@ -71,7 +71,13 @@ impl Client {
     }
 
     pub(super) fn commit(&mut self) -> Verdict {
-        let Some(open) = self.open.take() else { return self.commit_again() };
+        match self.open.take() {
+            Some(open) => self.commit_open(open),
+            None => self.commit_again(),
+        }
+    }
+
+    fn commit_open(&mut self, open: OpenTransaction) -> Verdict {
         let outcome = self.store.commit(open.lsn);
         self.note(|| format!("commit {}: {outcome:?}", open.lsn));
         match outcome {
@@ -91,8 +97,7 @@ impl Client {
         if (committed == 0 || self.rng.bool())
             && let Some(lsn) = self.lsn_next()
         {
-            self.open = Some(OpenTransaction { lsn, writes: BTreeMap::new() });
-            return self.commit();
+            return self.commit_nothing(lsn);
         }
         if committed == 0 {
             return Ok(());
@@ -103,6 +108,21 @@ impl Client {
             Ok(Committed::Already) => Ok(()),
             Err(_) if self.is_excused() => Ok(()),
             outcome => Err(format!("a commit of {lsn} after {committed} gave {outcome:?}")),
+        }
+    }
+
+    fn commit_nothing(&mut self, lsn: Lsn) -> Verdict {
+        let outcome = self.store.commit(lsn);
+        self.note(|| format!("commit of nothing {lsn}: {outcome:?}"));
+        match outcome {
+            Ok(Committed::Now { sequence }) => {
+                let position = self.oracle.push(Event::Commit { lsn, writes: BTreeMap::new() });
+                self.sequences.push((sequence, position));
+                Ok(())
+            }
+            Err(CommitError::Refused(AppendError::Busy)) => Ok(()),
+            Err(_) if self.is_excused() => Ok(()),
+            outcome => Err(format!("a commit of nothing as {lsn} gave {outcome:?}")),
         }
     }
 
@@ -222,6 +242,7 @@ impl Client {
                 Ok(true)
             }
             Err(LogError::Removed) if is_known && !is_live => Ok(false),
+            Err(LogError::Busy) if !is_known => Ok(false),
             Err(_) if self.is_excused() => Ok(false),
             outcome => Err(format!("log {}: {:?}", String::from_utf8_lossy(key), outcome.map(|log| log.id()))),
         }

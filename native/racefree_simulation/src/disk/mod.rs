@@ -28,7 +28,7 @@ const STALL_NANOSECONDS: u64 = 10_000_000_000;
 const OPERATION_NANOSECONDS_MAX: u64 = 200_000;
 
 type ProcessNumber = u64;
-type Interrupt = Arc<dyn Fn() + Send + Sync>;
+pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone)]
 struct State {
@@ -171,9 +171,9 @@ impl Machine {
         self.state().used_bytes()
     }
 
-    /// Runs `interrupt` before each operation, with no lock held. It must not recurse without end.
-    pub fn set_interrupt(&self, interrupt: Option<Interrupt>) {
-        *lock(&self.shared.interrupt) = interrupt;
+    /// Runs `interrupt` before each operation, with no lock held. It must not recurse without end. Returns the former one.
+    pub fn set_interrupt(&self, interrupt: Option<Interrupt>) -> Option<Interrupt> {
+        std::mem::replace(&mut *lock(&self.shared.interrupt), interrupt)
     }
 
     /// What no store may do, done: a file synced again after its sync failed.

@@ -133,7 +133,7 @@ fn a3_a_reader_finishes_its_view_after_trim_merge_and_purge() {
     let reader = log.reader(Level::Visible).unwrap();
     let range = everything();
     log.trim(at(100, 0)).unwrap();
-    log.begin_remove().unwrap().finish().unwrap();
+    log.begin_remove().unwrap().0.finish().unwrap();
     for lsn in 151..=400 {
         stepped.put(lsn, b"other", &[&[0; 300]]);
         stepped.settle();
@@ -414,7 +414,7 @@ fn a12_a_key_created_again_never_shows_its_former_records() {
         let log = stepped.store.find(b"key").unwrap();
         let found = stepped.all(b"key", Level::Visible);
         assert_eq!((found.len(), found.iter().all(|(_, payload)| *payload == [life; 120])), (30, true));
-        let removal = log.begin_remove().unwrap();
+        let (removal, _) = log.begin_remove().unwrap();
         assert!(matches!(stepped.store.find(b"key"), Err(LogError::Removed)));
         assert!(matches!(stepped.store.log(b"key"), Err(LogError::Removed)));
         // A removal half done stays half done, and can be ended by the next process.
@@ -455,6 +455,58 @@ fn a13_memory_that_readers_hold_is_accounted() {
 }
 
 #[test]
+fn a13_pages_read_out_of_files_are_accounted() {
+    let disk = MemoryDisk::default();
+    let mut stepped = open(&disk, small());
+    for lsn in 1..=120 {
+        stepped.put(lsn, b"log", &[&[0; 200]]);
+        stepped.settle();
+    }
+    assert!(stepped.store.info().pack_files > 0);
+    let page = stepped.store.find(b"log").unwrap().read(&ReadRange { upto: at(20, 0), ..everything() }, Level::Visible).unwrap();
+    assert_eq!(page.records.len(), 20);
+    let shared = page.clone();
+    let held = stepped.store.info().pinned_bytes;
+    assert!((20 * 200..200 * 1024).contains(&held), "{held}");
+    drop(page);
+    assert_eq!(stepped.store.info().pinned_bytes, held, "a clone holds the same memory");
+    drop(shared);
+    assert_eq!(stepped.store.info().pinned_bytes, 0);
+}
+
+#[test]
+fn a14_handles_of_another_opening_or_store_are_refused() {
+    let disk = MemoryDisk::default();
+    let records = [Record { op: None, payload: b"x" }];
+    let mut former = open(&disk, small());
+    former.put(1, b"log", &[b"first"]);
+    former.settle();
+    let stale = former.store.find(b"log").unwrap();
+    let stale_lease = stale.lease().unwrap();
+    drop((former.flusher, former.keeper));
+    // Both number their logs the same way.
+    let mut stepped = open(&disk, small());
+    let other = open(&MemoryDisk::default(), small());
+    let others = other.store.log(b"log").unwrap();
+    let own = stepped.store.find(b"log").unwrap();
+    let own_lease = own.lease().unwrap();
+    for (log, lease) in
+        [(&stale, None), (&stale, Some(&stale_lease)), (&own, Some(&stale_lease)), (&others, None), (&stale, Some(&own_lease))]
+    {
+        let mixed = [
+            Write { log: &own, lease: Some(&own_lease), records: &records, meta: None },
+            Write { log, lease, records: &records, meta: None },
+        ];
+        assert_eq!(stepped.store.transact(2, &mixed), Err(AppendError::Foreign));
+    }
+    assert!(matches!(stepped.store.snapshot(&[&own, &stale], Level::Visible), Err(ReadError::Foreign)));
+    assert!(matches!(stepped.store.snapshot(&[&others], Level::Visible), Err(ReadError::Foreign)));
+    assert_eq!(stepped.store.visible_lsn(), 1, "nothing was done");
+    stepped.settle();
+    assert_eq!(open(&disk.process_end(), small()).all(b"log", Level::Visible), [(at(1, 0), b"first".to_vec())]);
+}
+
+#[test]
 fn a14_a_stale_writer_is_fenced() {
     let disk = MemoryDisk::default();
     let stepped = open(&disk, small());
@@ -477,4 +529,107 @@ fn a14_a_stale_writer_is_fenced() {
     let _held = log.lease().unwrap();
     let wrong = [Write { log: &log, lease: Some(&other), records: &records, meta: None }];
     assert_eq!(stepped.store.transact(3, &wrong), Err(AppendError::Fenced));
+}
+
+#[test]
+fn a_removal_that_was_begun_survives_once_its_sequence_is_durable() {
+    let disk = MemoryDisk::default();
+    let mut stepped = open(&disk, small());
+    stepped.put(1, b"log", &[b"x"]);
+    stepped.settle();
+    let (_removal, sequence) = stepped.store.find(b"log").unwrap().begin_remove().unwrap();
+    assert!(stepped.store.wait_sequence(sequence, Duration::ZERO).is_err());
+    stepped.settle();
+    stepped.store.wait_sequence(sequence, Duration::ZERO).unwrap();
+    assert_eq!(open(&disk.power_loss(), small()).report.pending_removals, [Box::from(&b"log"[..])]);
+}
+
+#[test]
+fn what_waits_to_be_written_is_bounded_for_every_call() {
+    let disk = MemoryDisk::default();
+    let options = Options { stage_bytes_max: 16 * 1024, ..small() };
+    let limit = options.stage_bytes_max;
+    let mut stepped = open(&disk, options);
+    let store = stepped.store.clone();
+    let kept = store.log(b"kept").unwrap();
+    let lease = kept.lease().unwrap();
+    let fill: [(&str, &dyn Fn(u32) -> bool); 3] = [
+        ("creations", &|number| matches!(store.log(&number.to_le_bytes()), Err(LogError::Busy))),
+        ("commits of nothing", &|_| store.commit(store.visible_lsn() + 1) == Err(CommitError::Refused(AppendError::Busy))),
+        ("trims", &|_| kept.trim(at(1, 0)) == Err(LogError::Busy)),
+    ];
+    for (what, is_refused) in fill {
+        let refused = (0..10_000).position(is_refused);
+        assert!(refused.is_some(), "{what} have no bound");
+        let pending = store.info().pending_bytes;
+        // The last one is let in whole, with what an entry weighs.
+        assert!(pending <= limit + 128, "{what}: {pending}");
+        assert!(matches!(kept.begin_remove(), Err(LogError::Busy)));
+        stepped.settle();
+        assert_eq!(store.info().pending_bytes, 0);
+    }
+    // What found room can be committed, however full it is by then.
+    let lsn = store.visible_lsn() + 1;
+    let record = [0; 1000];
+    while lease.append(lsn, &[Record { op: None, payload: &record }], None).is_ok() {}
+    while store.log(&store.info().logs.to_le_bytes()).is_ok() {}
+    assert!(matches!(store.commit(lsn), Ok(Committed::Now { .. })));
+}
+
+#[test]
+fn a_short_page_out_of_a_file_costs_one_short_read() {
+    const RECORD_BYTES: usize = 4096;
+    let disk = MemoryDisk::default();
+    let options = Options { wal_bytes_max: 512 * 1024, block_bytes_max: 64 * 1024, memory_bytes_max: 4 << 20, ..small() };
+    let mut stepped = open(&disk, options);
+    for lsn in 1..=20 {
+        stepped.put(lsn, b"log", &[&[lsn as u8; RECORD_BYTES][..]; 15]);
+        stepped.settle();
+    }
+    let log = stepped.store.find(b"log").unwrap();
+    let reads = disk.failing();
+    for (tx, op) in (1..=8).flat_map(|tx| (0..14).map(move |op| (tx, op))) {
+        reads.bytes_read.store(0, Ordering::Relaxed);
+        reads.calls_to_read.store(0, Ordering::Relaxed);
+        let limit = ReadLimit { records: 1, bytes: usize::MAX };
+        let page = log.read(&ReadRange { after: at(tx, op), limit, source: Source::Cached, ..everything() }, Level::Visible).unwrap();
+        let found: Vec<_> = page.records.iter().map(|(offset, payload)| (offset, payload[0])).collect();
+        assert_eq!((found, page.next), (vec![(at(tx, op + 1), tx as u8)], Next::More(at(tx, op + 1))));
+        assert_eq!(reads.calls_to_read.load(Ordering::Relaxed), 1, "after {tx}.{op}");
+        // A mark stands every four of these records, so at most four are skipped.
+        let read = reads.bytes_read.load(Ordering::Relaxed);
+        assert!(read <= 6 * RECORD_BYTES, "{read} bytes after {tx}.{op}");
+    }
+}
+
+#[test]
+fn opens_read_only_beside_a_writer_that_moves_everything() {
+    let disk = MemoryDisk::default();
+    let mut stepped = open(&disk, Options { merge_fan_in: 2, ..small() });
+    for lsn in 1..=200 {
+        stepped.put(lsn, b"log", &[&[1; 200]]);
+        stepped.settle();
+    }
+    let store = stepped.store.clone();
+    let moving = Arc::new(Mutex::new(stepped));
+    let (writer, mut left) = (Arc::clone(&moving), 12);
+    // Before each file is opened, all files get other names; in the end the writer rests.
+    disk.meanwhile(move |_| {
+        if left > 0 {
+            left -= 1;
+            let mut stepped = writer.lock().unwrap();
+            for _ in 0..60 {
+                let lsn = stepped.store.visible_lsn() + 1;
+                stepped.put(lsn, b"log", &[&[1; 200]]);
+                stepped.settle();
+            }
+        }
+    });
+    let (read_only, report) = Store::open_read_only(disk.clone(), dir(), small()).unwrap();
+    assert!(report.lsn > 200 && report.lsn <= store.visible_lsn(), "{report:?}");
+    assert_eq!(read_all(&read_only.find(b"log").unwrap().reader(Level::Visible).unwrap()).len() as Lsn, report.lsn);
+    // What is missing although nobody writes is missing.
+    let pack = disk.last(".pack");
+    disk.delete(&pack);
+    assert_eq!(Store::open_read_only(disk.clone(), dir(), small()).err(), Some(OpenError::Missing { file: pack }));
 }

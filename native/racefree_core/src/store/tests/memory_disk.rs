@@ -4,7 +4,7 @@ use crate::store::vfs::{Vfs, VfsFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[derive(Default, Clone)]
@@ -22,7 +22,11 @@ pub(crate) struct MemoryDisk {
     synced_names: Arc<Mutex<Names>>,
     locked: Arc<Mutex<bool>>,
     failing: Arc<Failing>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
+
+/// What somebody else does before each file is opened.
+type Meanwhile = Box<dyn FnMut(&Path) + Send>;
 
 /// Which calls fail from now on.
 #[derive(Default)]
@@ -34,6 +38,9 @@ pub(crate) struct Failing {
     pub(crate) reads: AtomicBool,
     /// Reads that may not wait.
     pub(crate) cached_reads: AtomicBool,
+    /// How many bytes were read in how many calls: it does not fail, but is wanted at the same place.
+    pub(crate) bytes_read: AtomicUsize,
+    pub(crate) calls_to_read: AtomicUsize,
 }
 
 pub(crate) struct MemoryFile(Shared, Arc<Failing>);
@@ -59,6 +66,11 @@ impl MemoryDisk {
 
     pub(crate) fn failing(&self) -> &Failing {
         &self.failing
+    }
+
+    /// Has `act` called before each file is opened, but not for what it opens itself.
+    pub(crate) fn meanwhile(&self, act: impl FnMut(&Path) + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(act));
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -100,7 +112,13 @@ impl MemoryDisk {
         };
         let names: Names = names.lock().unwrap().iter().map(|(path, content)| (path.clone(), copy(content))).collect();
         let synced_names = Arc::new(Mutex::new(names.clone()));
-        Self { names: Arc::new(Mutex::new(names)), synced_names, locked: Arc::default(), failing: Arc::default() }
+        Self {
+            names: Arc::new(Mutex::new(names)),
+            synced_names,
+            locked: Arc::default(),
+            failing: Arc::default(),
+            meanwhile: Arc::default(),
+        }
     }
 }
 
@@ -113,6 +131,11 @@ impl Vfs for MemoryDisk {
     type Lock = MemoryLock;
 
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
+        let act = self.meanwhile.lock().unwrap().take();
+        if let Some(mut act) = act {
+            act(path);
+            *self.meanwhile.lock().unwrap() = Some(act);
+        }
         let names = self.names.lock().unwrap();
         names.get(path).map(|content| MemoryFile(Arc::clone(content), Arc::clone(&self.failing))).ok_or(io::ErrorKind::NotFound.into())
     }
@@ -170,6 +193,8 @@ impl VfsFile for MemoryFile {
         let content = self.0.lock().unwrap();
         let rest = content.now.get(offset as usize..).unwrap_or_default();
         let length = rest.len().min(buffer.len());
+        self.1.bytes_read.fetch_add(length, Ordering::Relaxed);
+        self.1.calls_to_read.fetch_add(1, Ordering::Relaxed);
         buffer[..length].copy_from_slice(&rest[..length]);
         Ok(length)
     }
