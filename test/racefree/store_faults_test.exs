@@ -2,7 +2,7 @@ defmodule Racefree.StoreFaultsTest do
   # What goes wrong around a store, and sizes at the limits: halts, killed readers, the largest record, crowds of idle logs, folders that cannot be written to.
   use ExUnit.Case, async: true
 
-  alias Racefree.{Log, Store, StoreHalt}
+  alias Racefree.{Log, NotTested, Store, StoreHalt}
 
   @moduletag :tmp_dir
 
@@ -76,7 +76,9 @@ defmodule Racefree.StoreFaultsTest do
     for lsn <- (idle + 1)..last do
       transact!(store, lsn, [{hot, [payload]}])
       {:ok, info} = Store.info(store)
-      assert info.memory_bytes <= 8 * 1_048_576
+
+      # What an append is admitted by are its bytes; the block that it then takes is counted afterwards.
+      assert info.memory_bytes <= 8 * 1_048_576 + 65_536
       assert info.pending_bytes <= 2 * 1_048_576
     end
 
@@ -215,43 +217,43 @@ defmodule Racefree.StoreFaultsTest do
     dir = Path.join(context.tmp_dir, "store")
     Process.flag(:trap_exit, true)
 
-    reason =
-      refuse_writes(dir, fn ->
-        {:error, {:storage_failed, {_step, reason}}} =
-          Store.start_link(name: :"#{store}.rw", dir: dir)
+    refuse_writes(dir, fn ->
+      assert {:error, {:storage_failed, {_step, reason}}} =
+               Store.start_link(name: :"#{store}.rw", dir: dir)
 
-        {:ok, owner} = Store.start_link(name: :"#{store}.ro", dir: dir, read_only: true)
-        {:ok, log} = Store.find(:"#{store}.ro", :log)
-        assert [{{1, 0}, "kept"}] = Enum.to_list(Log.stream(log))
-        GenServer.stop(owner)
-        reason
-      end)
+      assert reason in [:eacces, :erofs]
+      {:ok, owner} = Store.start_link(name: :"#{store}.ro", dir: dir, read_only: true)
+      {:ok, log} = Store.find(:"#{store}.ro", :log)
+      assert [{{1, 0}, "kept"}] = Enum.to_list(Log.stream(log))
+      GenServer.stop(owner)
+    end)
 
-    assert reason in [:eacces, :erofs]
     assert [{{1, 0}, "kept"}] = Enum.to_list(Log.stream(log!(start!(context), :log)))
   end
 
   # Permissions do not bind root, but a mount does.
   defp refuse_writes(dir, fun) do
     case System.cmd("id", ["-u"]) do
-      {"0\n", 0} ->
-        {_, 0} = System.cmd("mount", ["--bind", dir, dir])
-
-        try do
-          {_, 0} = System.cmd("mount", ["-o", "remount,bind,ro", dir])
-          fun.()
-        after
-          System.cmd("umount", ["--lazy", dir])
-        end
-
-      {_user, 0} ->
-        File.chmod!(dir, 0o500)
-
-        try do
-          fun.()
-        after
-          File.chmod!(dir, 0o700)
-        end
+      {"0\n", 0} -> on_read_only_mount(dir, fun)
+      {_user, 0} -> without_permission(dir, fun)
     end
+  end
+
+  defp on_read_only_mount(dir, fun) do
+    with {_, 0} <- System.cmd("mount", ["--bind", dir, dir], stderr_to_stdout: true),
+         {_, 0} <- System.cmd("mount", ["-o", "remount,bind,ro", dir], stderr_to_stdout: true) do
+      fun.()
+    else
+      {words, _status} -> NotTested.because("a folder on a read-only mount", String.trim(words))
+    end
+  after
+    System.cmd("umount", ["--lazy", dir], stderr_to_stdout: true)
+  end
+
+  defp without_permission(dir, fun) do
+    File.chmod!(dir, 0o500)
+    fun.()
+  after
+    File.chmod!(dir, 0o700)
   end
 end
