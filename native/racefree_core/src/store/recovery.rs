@@ -294,7 +294,9 @@ impl<F: VfsFile> Replay<'_, F> {
                 }
                 None => None,
             };
-            let clean = clean.filter(|clean| clean.wal == number).map(|clean| clean.end);
+            // A file that continues this one was begun after the drain. Then the mark was taken away, and may be back if the power went before the folder was synced;
+            // where this file ends is what the next one says.
+            let clean = clean.filter(|clean| clean.wal == number && continued.is_none()).map(|clean| clean.end);
             self.file(&mut current, continued, clean)?;
             file = next;
         }

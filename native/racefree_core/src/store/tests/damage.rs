@@ -265,3 +265,28 @@ fn salvage_copies_what_is_good_and_says_what_is_lost() {
     assert!(found.len() >= 5 && store.verify().unwrap().problems.is_empty());
     assert!(matches!(salvage(&disk, dir(), to, &small()), Err(OpenError::Foreign { .. })));
 }
+
+#[test]
+fn a_clean_mark_that_comes_back_claims_nothing_of_a_log_that_was_continued() {
+    let disk = MemoryDisk::default();
+    let mut stepped = open(&disk, small());
+    for lsn in 1..=3 {
+        stepped.put(lsn, b"log", &[&[lsn as u8; 100]]);
+        stepped.settle();
+    }
+    stepped.store.begin_drain();
+    stepped.settle();
+    let drained = disk.process_end();
+    assert!(open(&drained.process_end(), small()).report.clean);
+    let mark = drained.bytes("CLEAN");
+    // The mark cannot be read: the last batch, of which nothing else says that it is durable, is copied, and the mark is removed.
+    drained.edit("CLEAN", |bytes| bytes.fill(0));
+    drop(open(&drained, small()));
+    assert!(!drained.names().contains(&"CLEAN".to_owned()));
+    // The folder was not synced before the power went.
+    let returned = drained.process_end();
+    returned.put("CLEAN", mark);
+    let again = open(&returned, small());
+    assert_eq!((again.report.lsn, again.report.clean), (3, false));
+    assert_eq!(again.all(b"log", Level::Visible), expected(3));
+}
