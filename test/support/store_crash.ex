@@ -201,7 +201,7 @@ defmodule Racefree.StoreCrash do
     {removals, _} =
       Enum.reduce(events, {removals, 1}, fn event, {removals, count} ->
         {durable, removals} = carry_out(event, removals, lsn)
-        if durable == :ok, do: IO.puts("after #{lsn} #{count}")
+        if durable == :durable, do: IO.puts("after #{lsn} #{count}")
         {removals, count + 1}
       end)
 
@@ -252,21 +252,48 @@ defmodule Racefree.StoreCrash do
     end
   end
 
-  # Whether it is known to be durable, and the removals under way. Every other time nobody waits for it.
-  defp carry_out({:trim, key, upto}, removals, lsn),
-    do: {Log.trim(log!(key), {upto, @last}, patience(lsn)), removals}
+  # Whether it is known to be durable, and the removals under way. Every other time nobody waits for it; then it is looked whether it was begun, for there may have been no room.
+  defp carry_out({:trim, key, upto}, removals, lsn) do
+    log = log!(key)
 
-  defp carry_out({:begin, key}, removals, _lsn) do
-    {:ok, removal} = Log.begin_remove(log!(key))
-    {:unknown, Map.put(removals, key, removal)}
+    case Log.trim(log, {upto, @last}, patience(lsn)) do
+      :ok ->
+        {:durable, removals}
+
+      {:error, :timeout} ->
+        if Log.trimmed(log) >= {upto, @last},
+          do: {:begun, removals},
+          else: {durable!(Log.trim(log, {upto, @last}, :infinity)), removals}
+    end
+  end
+
+  defp carry_out({:begin, key}, removals, lsn) do
+    log = log!(key)
+
+    with {:error, :timeout} <- Log.begin_remove(log, patience(lsn)),
+         {:error, :stale} <- Store.removal(__MODULE__, key) do
+      {:ok, removal} = Log.begin_remove(log, :infinity)
+      {:durable, Map.put(removals, key, removal)}
+    else
+      {:ok, removal} ->
+        {if(patience(lsn) == 0, do: :begun, else: :durable), Map.put(removals, key, removal)}
+    end
   end
 
   defp carry_out({:finish, key}, removals, lsn) do
     {removal, removals} = Map.pop!(removals, key)
-    {Log.finish_remove(removal, patience(lsn)), removals}
+
+    with {:error, :timeout} <- Log.finish_remove(removal, patience(lsn)),
+         {:error, :stale} <- Log.finish_remove(removal, :infinity) do
+      {:begun, removals}
+    else
+      :ok -> {:durable, removals}
+    end
   end
 
-  defp patience(lsn), do: if(rem(lsn, 2) == 0, do: 0, else: 60_000)
+  defp durable!(:ok), do: :durable
+
+  defp patience(lsn), do: if(rem(lsn, 2) == 0, do: 0, else: :infinity)
 
   defp announce do
     receive do
