@@ -13,12 +13,15 @@ use racefree_core::store::planted::{self, Planted};
 use racefree_core::store::{Flusher, Keeper, OpenError, Opened, Options, Progress, RecoveryReport, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub const DIR: &str = "/data/store";
 
 /// More steps than any background work of one seed needs: beyond it, it never ends.
-const BACKGROUND_STEPS_MAX: u32 = 20_000;
+const BACKGROUND_STEPS_MAX: u32 = 5_000;
+/// A visitor opens some ten files and reads each in parts.
+const VISIT_INTERRUPTIONS_MAX: u32 = 300;
 
 /// What is done differently than the seed says.
 #[derive(Debug, Clone, Default)]
@@ -449,10 +452,14 @@ impl Life {
         })));
     }
 
-    /// Lets all of it work between the disk operations of somebody else.
+    /// Lets all of it work between the disk operations of somebody else, for a while: who never rests may keep a visitor out for ever.
     fn at_work(&self, machine: &Machine, rng: Rng) -> Interrupt {
-        let (life, observer, rng) = (self.clone(), machine.clone(), Mutex::new(rng));
+        let (life, observer, rng, left) = (self.clone(), machine.clone(), Mutex::new(rng), AtomicU32::new(VISIT_INTERRUPTIONS_MAX));
         Arc::new(move || {
+            if left.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            left.fetch_sub(1, Ordering::Relaxed);
             let drawn = lock(&rng).u8(0..12);
             // Its own accesses come here as well.
             let found = match drawn {

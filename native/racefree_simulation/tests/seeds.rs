@@ -14,9 +14,12 @@ const SEED_OF_MERGED_TRIM: u64 = 781_136;
 /// A clean mark that could not be read, was removed, and came back with a loss of power: the log was called damaged behind the place where the next one continues it.
 const SEEDS_OF_RETURNED_MARK: [u64; 2] = [20_547_951, 20_688_310];
 
+/// Memory was full of what waited to be written, and the flusher began one log after the other to make room instead of writing it.
+const SEED_OF_SWITCH_WITHOUT_END: u64 = 30_525_820;
+
 #[test]
 fn keeps_every_promise_for_seeds_that_found_something() {
-    for seed in SEEDS_OF_RETURNED_MARK {
+    for seed in SEEDS_OF_RETURNED_MARK.into_iter().chain([SEED_OF_SWITCH_WITHOUT_END]) {
         let outcome = simulation::run(seed, &Settings::default());
         assert!(outcome.is_ok(), "{:?}", outcome.err().map(|violation| violation.to_string()));
     }

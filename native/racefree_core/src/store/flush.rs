@@ -238,8 +238,11 @@ impl<V: Vfs> Flusher<V> {
     fn switch_is_due(&self) -> bool {
         let limit = self.shared.options.wal_bytes_max;
         let full = self.older_bytes + self.wal.position >= limit;
-        // Many small logs fill memory with half-empty blocks long before they fill the log.
-        let crowded = self.shared.memory.in_views() > self.shared.options.memory_bytes_max / 2 && !self.shared.inbox().is_sealing();
+        // Many small logs fill memory with half-empty blocks long before they fill the log. What leaves memory is what was written: without any of that, a switch
+        // would keep from writing the very records that fill it.
+        let crowded = !self.summary.touched.is_empty()
+            && self.shared.memory.in_views() > self.shared.options.memory_bytes_max / 2
+            && !self.shared.inbox().is_sealing();
         !self.in_transaction && (full || crowded || self.older_files >= OLDER_FILES_MAX) && !self.summary_is_empty()
     }
 

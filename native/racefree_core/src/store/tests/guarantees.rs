@@ -633,3 +633,31 @@ fn opens_read_only_beside_a_writer_that_moves_everything() {
     disk.delete(&pack);
     assert_eq!(Store::open_read_only(disk.clone(), dir(), small()).err(), Some(OpenError::Missing { file: pack }));
 }
+
+#[test]
+fn memory_full_of_what_waits_to_be_written_is_written() {
+    let disk = MemoryDisk::default();
+    let options = Options {
+        transaction_bytes_max: 1024,
+        record_bytes_max: 1024,
+        wal_bytes_max: 4096,
+        memory_bytes_max: 3 * (1024 + 4096),
+        batch_bytes_max: 512,
+        ..small()
+    };
+    let half = options.memory_bytes_max / 2;
+    let mut stepped = open(&disk, options);
+    stepped.put(1, b"first", &[b"x"]);
+    stepped.settle();
+    let mut lsn = 1;
+    while stepped.store.info().memory_bytes <= half + 1024 {
+        lsn += 1;
+        stepped.put(lsn, &lsn.to_le_bytes(), &[&[1; 600]]);
+    }
+    for _ in 0..100 {
+        stepped.flusher.step();
+        stepped.keeper.step();
+    }
+    assert_eq!(stepped.store.durable_lsn(), lsn);
+    assert_eq!(stepped.flusher.step(), Progress::Idle);
+}
