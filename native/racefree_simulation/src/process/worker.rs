@@ -5,7 +5,9 @@
 use super::options;
 use super::script::{self, LOGS, Part};
 use racefree_core::store::disk::{Disk, MonotonicClock};
-use racefree_core::store::{AppendError, Lease, Level, Log, Lsn, Next, Offset, ReadError, ReadLimit, ReadRange, Record, Source, Store};
+use racefree_core::store::{
+    AppendError, Lease, Level, Log, LogError, Lsn, Next, Offset, ReadError, ReadLimit, ReadRange, Record, Source, Store,
+};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,9 +113,20 @@ fn commit_one(
     stage(script::transaction(seed, lsn))?;
     store.commit(lsn).map_err(|error| format!("commit: {error}"))?;
     if let Some((log, upto)) = script::trim(lsn) {
-        logs[log].trim(upto).map_err(|error| format!("trim: {error}"))?;
+        while let Err(error) = logs[log].trim(upto) {
+            if error != LogError::Busy {
+                return Err(format!("trim: {error}"));
+            }
+            await_room(store)?;
+        }
     }
     Ok(())
+}
+
+fn await_room(store: &Store<Disk>) -> Result<(), Problem> {
+    let (ready, wake) = channel();
+    store.await_ready(Box::new(move |_| ready.send(()).unwrap_or(())));
+    wake.recv_timeout(Duration::from_secs(60)).map_err(|_| "busy for a minute".to_owned())
 }
 
 /// Appends what it is told to, and waits whenever the store is busy.
@@ -131,10 +144,8 @@ fn write<E>(
             match lease.append(lsn, &records, part.meta.as_deref()) {
                 Ok(_) => break Ok(()),
                 Err(AppendError::Busy) => {
-                    let (ready, wake) = channel();
-                    store.await_ready(Box::new(move |_| ready.send(()).unwrap_or(())));
-                    if wake.recv_timeout(Duration::from_secs(60)).is_err() {
-                        break Err("busy for a minute".to_owned());
+                    if let Err(problem) = await_room(store) {
+                        break Err(problem);
                     }
                 }
                 Err(error) => break Err(format!("append: {error}")),
