@@ -7,7 +7,7 @@
 mod client;
 mod damage;
 pub mod disk;
-mod oracle;
+pub mod oracle;
 pub mod process;
 mod profile;
 pub mod robustness;
