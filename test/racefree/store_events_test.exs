@@ -27,6 +27,7 @@ defmodule Racefree.StoreEventsTest do
   end
 
   setup %{tmp_dir: tmp_dir} = context do
+    # The store of the test before may still end, and tell it to the process that is registered by then: so each asks for its own.
     Process.register(self(), __MODULE__)
     Process.flag(:trap_exit, true)
     dir = Path.join(tmp_dir, "store")
@@ -46,7 +47,7 @@ defmodule Racefree.StoreEventsTest do
 
   test "a start tells what recovery found, a stop how it ended, a drain that it did", context do
     %{store: store, dir: dir, owner: owner} = context
-    assert_receive {[:racefree, :store, :opened], measured, told}
+    assert_receive {[:racefree, :store, :opened], measured, %{store: ^store} = told}
     assert %{records: 0, bytes: 0, dropped_records: 0, dropped_bytes: 0} = measured
     assert measured.duration_us >= 0 and map_size(measured) == 5
     assert %{store: ^store, dir: ^dir, read_only: false, recovery: %{fresh: true}} = told
@@ -56,16 +57,19 @@ defmodule Racefree.StoreEventsTest do
     assert_receive {[:racefree, :store, :drained], %{duration_us: _}, %{store: ^store}}
 
     GenServer.stop(owner)
-    assert_receive {[:racefree, :store, :closed], %{duration_us: _}, told}
+    assert_receive {[:racefree, :store, :closed], %{duration_us: _}, %{store: ^store} = told}
     assert told == %{store: store, reason: :normal, outcome: :ok}
 
     {:ok, owner} = Store.start_link(context.options)
-    assert_receive {[:racefree, :store, :opened], %{records: 2}, %{recovery: recovery}}
+
+    assert_receive {[:racefree, :store, :opened], %{records: 2},
+                    %{store: ^store, recovery: recovery}}
+
     assert {:ok, ^recovery} = Store.recovery(store)
     assert %{clean: true, lsn: 1} = recovery
 
     GenServer.stop(owner, :crash)
-    assert_receive {[:racefree, :store, :closed], _, told}
+    assert_receive {[:racefree, :store, :closed], _, %{store: ^store} = told}
     assert told == %{store: store, reason: :crash, outcome: {:error, :not_drained}}
   end
 
@@ -92,7 +96,10 @@ defmodule Racefree.StoreEventsTest do
     write_until_it_fails(store, log, 1)
     assert_receive {[:racefree, :store, :failed], %{count: 1}, %{store: ^store, reason: reason}}
     assert {:storage_failed, {:create, :enoent}} = reason
-    assert_receive {[:racefree, :store, :closed], _, %{reason: ^reason, outcome: outcome}}
+
+    assert_receive {[:racefree, :store, :closed], _,
+                    %{store: ^store, reason: ^reason, outcome: outcome}}
+
     assert outcome == {:error, :not_drained}
     assert_receive {:EXIT, ^owner, ^reason}
   end
@@ -112,8 +119,8 @@ defmodule Racefree.StoreEventsTest do
   end
 
   @tag options: [telemetry: false]
-  test "nothing is told where it is not wanted", %{owner: owner} do
+  test "nothing is told where it is not wanted", %{owner: owner, store: store} do
     GenServer.stop(owner)
-    refute_received {[:racefree, :store, _event], _, _}
+    refute_received {[:racefree, :store, _event], _, %{store: ^store}}
   end
 end
