@@ -241,11 +241,22 @@ defmodule Racefree.Registry do
       {:error, :not_found}
   """
   @spec lookup(name, key) :: {:ok, pid, value} | {:error, absent}
-  def lookup(registry, key) when is_atom(registry) do
+  def lookup(registry, key) when is_atom(registry), do: look_up(registry, key, nil)
+
+  # `dead` was found before and seen to be dead.
+  defp look_up(registry, key, dead) do
     case native(registry_lookup(registry, key)) do
-      # The last step: only this answer of the machine respects the order of signals.
-      {:ok, pid, _value} = found -> if Process.alive?(pid), do: found, else: {:error, :not_found}
-      {:error, _reason} = error -> error
+      # It has died, and nothing has come of its key yet.
+      {:ok, ^dead, _value} ->
+        {:error, :not_found}
+
+      # The last step: only this answer of the machine respects the order of signals. A holder that was alive at the look and is dead by now may have been followed by
+      # another, or by a removal: that nobody holds the key is not said before a second look.
+      {:ok, pid, _value} = found ->
+        if Process.alive?(pid), do: found, else: look_up(registry, key, pid)
+
+      {:error, _reason} = error ->
+        error
     end
   end
 
