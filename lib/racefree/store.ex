@@ -311,16 +311,11 @@ defmodule Racefree.Store do
     with {:ok, service} <- service(store),
          {:ok, parts} <- addressed(service, writes, metas) do
       case ready(store, service, fn -> dirty_transact(service, lsn, parts) end) do
-        {:error, :twice} -> twice!(writes)
+        # Which log, is looked for only now.
+        {:error, :twice} -> twice!(writes, "writes")
         answer -> answer
       end
     end
-  end
-
-  # Which log, is looked for only now.
-  defp twice!(writes) do
-    by_key!(writes, "writes")
-    raise ArgumentError, "a log stands twice in the writes"
   end
 
   # `{log, lease or nil, records, meta or nil}` for each log.
@@ -349,25 +344,25 @@ defmodule Racefree.Store do
 
   # What each log gets, by its key. Of two parts for one log, which have no order that anybody stated, neither is guessed to be meant.
   defp by_key!(pairs, name) when is_list(pairs) or is_map(pairs) do
-    pairs =
+    keyed =
       Enum.map(pairs, fn
         {to, what} -> {key_of(to), {to, what}}
         other -> not_pairs!(name, other)
       end)
 
     # Made at once: key by key, a map of many thousands costs more than all the rest of the call.
-    by_key = :maps.from_list(pairs)
-
-    if map_size(by_key) < length(pairs) do
-      keys = Enum.map(pairs, &elem(&1, 0))
-      [key | _] = keys -- Map.keys(by_key)
-      raise ArgumentError, "the log #{inspect(key)} stands twice in the #{name}"
-    end
-
+    by_key = :maps.from_list(keyed)
+    if map_size(by_key) < length(keyed), do: twice!(pairs, name)
     by_key
   end
 
   defp by_key!(other, name), do: not_pairs!(name, other)
+
+  defp twice!(pairs, name) do
+    keys = for {to, _what} <- pairs, do: key_of(to)
+    [key | _] = keys -- Enum.uniq(keys)
+    raise ArgumentError, "the log #{inspect(key)} stands twice in the #{name}"
+  end
 
   defp not_pairs!(name, other) do
     raise ArgumentError,
