@@ -188,13 +188,25 @@ defmodule Racefree.Store.Directory do
         {1, [],
          [
            "racefree: #{dir} is damaged: #{say(reason)}. A store does not open like this, so that nothing is lost silently. " <>
-             "Keep a copy of the directory; salvage (`mix racefree.store salvage`, or Racefree.Store.salvage/2 in a release) copies what is provably good to a new one."
+             "Keep a copy of the directory; #{way_out(reason)}."
          ]}
 
       true ->
         {3, [], ["racefree: #{dir} cannot be read: #{say(reason)}"]}
     end
   end
+
+  # A manifest says which files belong together; salvage needs its beginning.
+  defp way_out({:missing, "MANIFEST"}), do: without_manifest()
+  defp way_out({:corrupt, "MANIFEST", 0, _defect}), do: without_manifest()
+
+  defp way_out(_reason) do
+    "salvage (`mix racefree.store salvage`, or Racefree.Store.salvage/2 in a release) copies what is provably good to a new one"
+  end
+
+  defp without_manifest,
+    do:
+      "salvage cannot help, for without MANIFEST nothing says which of its files belong together"
 
   # Without a manifest there is no store, unless other files say that there was one.
   defp empty?(dir, {:missing, "MANIFEST"}) do
